@@ -1,0 +1,1 @@
+"""Backends: one compiled network behind :class:`~vedette.backends.base.Session`."""

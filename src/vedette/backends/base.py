@@ -1,0 +1,147 @@
+"""What a backend is, and how one is chosen for a model on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from vedette.errors import MissingExtraError, ModelError, UnknownNameError
+from vedette.extras import available
+
+Array = NDArray[Any]
+
+BACKENDS = ("onnx", "openvino")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class PixelNorm:
+    """How uint8 pixels become the network's input: ``(x / 255 - mean) / std``, NHWC to NCHW.
+
+    Sessions do it themselves: a tensor waits in queues as uint8, a quarter of the memory, and
+    OpenVINO fuses it into the graph.
+    """
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+class Session(Protocol):
+    """One compiled network. Thread-safe: ``streams`` calls of ``run`` may usefully overlap."""
+
+    backend: str
+    precision: str
+    streams: int
+
+    def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Run a batch.
+
+        Args:
+            inputs: by input name. The image input is uint8 [n, h, w, 3]; any n, h and w that the
+                network admits.
+
+        Returns:
+            float32 outputs by name, first axis n. An image's values do not depend on the others
+            in its batch.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A backend and a precision, both settled."""
+
+    backend: str
+    precision: str
+
+
+def choose(backend: str, precision: str, allowed: Sequence[str]) -> Choice:
+    """Settle ``auto``: bf16 on OpenVINO where the CPU computes it natively, else fp32.
+
+    Args:
+        backend: ``auto`` or one of :data:`BACKENDS`.
+        precision: ``auto`` or one of :data:`PRECISIONS`.
+        allowed: precisions that the model's card admits, by measurement.
+
+    Raises:
+        UnknownNameError: no such backend or precision.
+        ModelError: a precision that the card or the backend does not admit.
+        MissingExtraError: no backend is installed.
+    """
+    if backend not in ("auto", *BACKENDS):
+        raise UnknownNameError("backend", backend, ("auto", *BACKENDS))
+    if precision not in ("auto", *PRECISIONS):
+        raise UnknownNameError("precision", precision, ("auto", *PRECISIONS))
+    if precision != "auto" and precision not in allowed:
+        raise ModelError(
+            f"{precision} is not offered for this model: it changes its verdicts",
+            hint=f"use --precision {' or '.join(allowed)}",
+        )
+    if precision == "bf16" and backend == "onnx":
+        raise ModelError("the onnx backend computes in fp32", hint="use --backend openvino")
+    if backend == "auto":
+        backend = _best_backend(precision)
+    if precision == "auto":
+        from vedette.backends.openvino import cpu_has_bf16
+
+        fast = backend == "openvino" and "bf16" in allowed and cpu_has_bf16()
+        precision = "bf16" if fast else "fp32"
+    return Choice(backend, precision)
+
+
+def _best_backend(precision: str) -> str:
+    if available("onnxruntime") and precision != "bf16":
+        from vedette.backends.onnx import accelerator
+
+        if accelerator() is not None:
+            return "onnx"
+    for backend, module in (("openvino", "openvino"), ("onnx", "onnxruntime")):
+        if available(module) and not (precision == "bf16" and backend == "onnx"):
+            return backend
+    raise MissingExtraError(
+        "no backend is installed", hint="pip install 'vedette[nudenet,openvino]'"
+    )
+
+
+def open_session(path: Path, norm: PixelNorm | None, choice: Choice) -> Session:
+    """Load the ONNX file at ``path``.
+
+    Args:
+        path: the network; its first input takes the images.
+        norm: what to do with uint8 pixels; None feeds inputs as they are.
+        choice: from :func:`choose`.
+
+    Raises:
+        ModelError: the backend cannot load it.
+        MissingExtraError: the backend is not installed.
+    """
+    if choice.backend == "openvino":
+        from vedette.backends.openvino import OpenVinoSession
+
+        return OpenVinoSession(path, norm, choice.precision)
+    from vedette.backends.onnx import OnnxSession
+
+    return OnnxSession(path, norm)
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def streams_and_threads() -> tuple[int, int]:
+    """(parallel streams, threads of each) for this machine's cores.
+
+    One image on each core beats one image over all cores as long as the caches hold: measured in
+    docs/performance.md. Past eight streams more threads each is the better use.
+    """
+    count = cores()
+    streams = min(count, 8)
+    return streams, max(1, count // streams)

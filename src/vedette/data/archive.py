@@ -1,0 +1,198 @@
+"""Pictures inside zip and tar archives, read one after the other, never extracted to disk."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import IO, cast
+
+from vedette import sniff
+from vedette.data.keys import MEMBER, to_key
+from vedette.errors import FetchError
+from vedette.fetch import read_bounded
+from vedette.settings import Limits
+from vedette.types import Failure, Item
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+)
+"""What the standard library raises on archives that are broken or made to break it."""
+
+_DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
+    "gzip": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
+    "bzip2": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
+    "xz": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - closed with it
+    "TAR": lambda stream: stream,
+}
+
+
+def read_archive(stream: IO[bytes], fmt: sniff.Format, key: str, limits: Limits) -> Iterator[Item]:
+    """The members of an archive as Items, keyed ``archive.zip!/member``.
+
+    Every member that is a file yields exactly one Item. A member that cannot be read is an Item
+    with a Failure and the next ones follow; where the archive itself breaks off, a last Item with
+    the archive's own key says so.
+    """
+    names = _Names(key)
+    try:
+        if fmt is sniff.ZIP:
+            yield from _read_zip(stream, names, limits)
+        else:
+            yield from _read_tar(_DECOMPRESSORS[fmt.name](stream), names, limits)
+    except FetchError as error:
+        yield Item(key, error.failure())
+    except _BROKEN as error:
+        yield Item(key, Failure("fetch", "corrupt_archive", f"{fmt.name}: {_said(error)}"))
+
+
+class _Names:
+    """Keys of members: unique, though archives may repeat a name."""
+
+    def __init__(self, archive_key: str) -> None:
+        self._prefix = archive_key + MEMBER
+        self._seen: dict[str, int] = {}
+
+    def key(self, name: str) -> str:
+        key = self._prefix + to_key(name)
+        count = self._seen[key] = self._seen.get(key, 0) + 1
+        return key if count == 1 else f"{key}#{count}"
+
+
+def _read_zip(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item]:
+    _check_directory(stream, limits)
+    with zipfile.ZipFile(stream) as archive:
+        members = archive.infolist()
+        if len(members) > limits.archive_members:
+            raise _bomb(f"{len(members)} members")
+        budget = limits.archive_bytes
+        for member in members:
+            if member.is_dir():
+                continue
+            key = names.key(member.filename)
+            if stat.S_ISLNK(member.external_attr >> 16):
+                yield Item(key, Failure("fetch", "link_in_archive", "a symbolic link"))
+                continue
+            if member.flag_bits & 0x1:
+                yield Item(key, Failure("fetch", "encrypted", "an encrypted member"))
+                continue
+            item = _member(key, partial(archive.open, member), limits)
+            budget -= len(item.data) if isinstance(item.data, bytes) else limits.bytes
+            if budget < 0:
+                raise _bomb(f"more than {limits.archive_bytes} bytes")
+            yield item
+
+
+def _check_directory(stream: IO[bytes], limits: Limits) -> None:
+    """Refuse a zip whose directory alone would fill the memory, before it is parsed."""
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - 2**16 - 22))
+    tail = stream.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at >= 0 and len(tail) >= at + 16:
+        directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little")
+        if directory_bytes == 0xFFFFFFFF:  # zip64: the 64-bit record stands just before
+            at = tail.rfind(b"PK\x06\x06")
+            directory_bytes = int.from_bytes(tail[at + 40 : at + 48], "little") if at >= 0 else 0
+        if directory_bytes > limits.archive_members * 512:
+            raise _bomb(f"a directory of {directory_bytes} bytes")
+    stream.seek(0)
+
+
+def _read_tar(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item]:
+    metered = _Metered(stream, limits)
+    with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r:") as archive:
+        count = 0
+        while (member := archive.next()) is not None:
+            archive.members = []  # type: ignore[attr-defined]  # it keeps them all otherwise
+            count += 1
+            if count > limits.archive_members:
+                raise _bomb(f"more than {limits.archive_members} members")
+            if member.isdir():
+                continue
+            key = names.key(member.name)
+            if not member.isfile():
+                yield Item(key, Failure("fetch", "link_in_archive", "a link or a device"))
+                continue
+            yield _member(key, partial(_extracted, archive, member), limits)
+    metered.check_end()
+
+
+def _extracted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    return cast(IO[bytes], archive.extractfile(member))  # None only for what isfile() ruled out
+
+
+def _member(key: str, open_member: Callable[[], IO[bytes]], limits: Limits) -> Item:
+    """One member's bytes as an Item, or why not."""
+    try:
+        with open_member() as stream:
+            data = read_bounded(stream, limits.bytes, "the member")
+    except FetchError as error:
+        if error.code == "archive_bomb":
+            raise
+        return Item(key, error.failure())
+    except EOFError as error:
+        return Item(key, Failure("fetch", "truncated", _said(error)))
+    except _BROKEN as error:
+        return Item(key, Failure("fetch", "corrupt", _said(error)))
+    fmt = sniff.sniff(data[: sniff.HEAD_BYTES])
+    if fmt is not None and fmt.kind == "archive":
+        return Item(key, Failure("fetch", "nested_archive", f"a {fmt.name} inside an archive"))
+    return Item(key, data)
+
+
+class _Metered:
+    """A stream that refuses to expand without bound, whatever headers inside it claim."""
+
+    def __init__(self, stream: IO[bytes], limits: Limits) -> None:
+        self._stream = stream
+        self._most_at_once = limits.bytes + 2**20
+        self._most = limits.archive_bytes
+        self.name = ""
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > self._most_at_once:
+            raise _bomb(f"a part of {size} bytes")
+        self._check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 0:
+            self._check(offset)
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def check_end(self) -> None:
+        """Read on a little: a checksum at the end of the compressed stream is verified there."""
+        self._stream.read(2**16)
+
+    def _check(self, position: int) -> None:
+        if position > self._most + 2**16:
+            raise _bomb(f"more than {self._most} bytes")
+
+
+def _bomb(what: str) -> FetchError:
+    return FetchError(f"the archive holds {what}", code="archive_bomb")
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,143 @@
+"""Files, folders, globs and archives by path: what a user points a scan at."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from vedette import sniff
+from vedette.data.archive import read_archive
+from vedette.data.base import Shard
+from vedette.data.keys import MEMBER, to_key, to_path
+from vedette.errors import FetchError
+from vedette.fetch import fetch_error, open_regular
+from vedette.settings import Limits
+from vedette.types import Failure, Item
+
+_Identity = tuple[int, int]
+
+
+class PathSource:
+    """Every file under the given paths, sorted within each folder.
+
+    Nothing is left out silently: pipes, broken links, unreadable folders and loops of links each
+    yield an Item with a Failure.
+
+    Args:
+        paths: files, folders, zip or tar archives, or glob patterns.
+        limits: for archives.
+        exclude: patterns of keys or file names to leave out.
+        skip: files and folders to leave out: a scan's own outputs.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        limits: Limits | None = None,
+        exclude: Sequence[str] = (),
+        skip: Iterable[Path] = (),
+    ) -> None:
+        self._paths = _distinct(os.fspath(path) for path in paths)
+        self._limits = limits or Limits()
+        self._exclude = tuple(exclude)
+        self._skip = frozenset(os.path.abspath(path) for path in skip)
+        self._skip_names = frozenset(os.path.basename(path) for path in self._skip)
+
+    def shards(self) -> Sequence[Shard]:
+        """One for each given path."""
+        return [Shard(to_key(path)) for path in self._paths]
+
+    def read(self, shard: Shard) -> Iterator[Item]:
+        """See :class:`vedette.data.base.Source`."""
+        path = to_path(shard.id)
+        if not os.path.lexists(path) and glob.has_magic(path):
+            matches = sorted(glob.glob(path, recursive=True, include_hidden=True))
+            # A folder that matches is walked; what it holds must not come a second time.
+            for match in _distinct(matches):
+                yield from self._visit(match)
+            if not matches:
+                yield Item(shard.id, Failure("fetch", "not_found", "the pattern matches nothing"))
+            return
+        yield from self._visit(os.path.normpath(path))
+
+    def find(self, key: str) -> Item | None:
+        """See :class:`vedette.data.base.Source`."""
+        path = to_path(key)
+        if os.path.lexists(path):
+            return Item(key, Path(path))
+        archive_key, _, member = key.partition(MEMBER)
+        if member:
+            return next((i for i in self._file(to_path(archive_key)) if i.key == key), None)
+        return None
+
+    def _visit(self, root: str) -> Iterator[Item]:
+        """The items of a file or of everything below a folder.
+
+        Without recursion: folders nest deeper than Python's stack.
+        """
+        # Each entry: a path, and the folders above it as (device, inode).
+        left: list[tuple[str, frozenset[_Identity]]] = [(root, frozenset())]
+        while left:
+            path, above = left.pop()
+            key = to_key(path)
+            if self._left_out(path, key):
+                continue
+            try:
+                status = os.stat(path)
+                if not stat.S_ISDIR(status.st_mode):
+                    yield from self._file(path)
+                    continue
+                here = (status.st_dev, status.st_ino)
+                if here in above:
+                    yield Item(key, Failure("fetch", "directory_loop", "a link to a folder above"))
+                    continue
+                names = sorted(os.listdir(path), reverse=True)
+            except (OSError, ValueError) as error:
+                problem = error if isinstance(error, OSError) else OSError(str(error))
+                yield Item(key, fetch_error(Path(path), problem).failure())
+                continue
+            below = above | {here}
+            left += [
+                (name if path == os.curdir else os.path.join(path, name), below) for name in names
+            ]
+
+    def _file(self, path: str) -> Iterator[Item]:
+        key = to_key(path)
+        try:
+            with open_regular(Path(path)) as stream:
+                try:
+                    fmt = sniff.sniff(stream.read(sniff.HEAD_BYTES))
+                    stream.seek(0)
+                except OSError as error:
+                    raise fetch_error(Path(path), error) from error
+                if fmt is not None and fmt.kind == "archive":
+                    yield from read_archive(stream, fmt, key, self._limits)
+                    return
+        except FetchError as error:
+            yield Item(key, error.failure())
+            return
+        yield Item(key, Path(path))
+
+    def _left_out(self, path: str, key: str) -> bool:
+        name = os.path.basename(path)
+        if name in self._skip_names and os.path.abspath(path) in self._skip:
+            return True
+        return any(fnmatch(key, pattern) or fnmatch(name, pattern) for pattern in self._exclude)
+
+
+def _distinct(paths: Iterable[str]) -> list[str]:
+    """``paths`` without those that are named twice or lie in a folder named before."""
+    kept: list[str] = []
+    roots: set[str] = set()
+    for path in paths:
+        absolute = os.path.abspath(path)
+        if absolute not in roots and not any(
+            str(parent) in roots for parent in Path(absolute).parents
+        ):
+            kept.append(path)
+            roots.add(absolute)
+    return kept

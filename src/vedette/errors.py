@@ -1,0 +1,209 @@
+"""One tree of errors. Each has a ``code`` for programs and a ``hint`` that says what to do next.
+
+::
+
+    VedetteError
+    ├── UsageError            the call, the settings or the policy file is wrong
+    │   ├── UnknownNameError  no model, preset or backend of that name
+    │   ├── SettingsError     a settings file that cannot be used
+    │   └── PolicyError       a policy file that cannot be used
+    ├── MissingExtraError     an optional library is not installed
+    ├── ModelError            weights missing, altered, or refused by the backend
+    └── ItemError             one item cannot be scanned; becomes its Record's Failure
+        ├── FetchError        its bytes cannot be read
+        ├── DecodeError       its bytes are not a picture we can decode whole
+        └── InferError        the model failed on it
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from vedette.types import Failure
+
+CODES: dict[str, tuple[str, str]] = {
+    # code: (what happened, what to do next). docs/errors.md lists them; a test holds it to this.
+    # fetch
+    "not_found": ("there is no file of that name", "check the path; a link may be broken"),
+    "unreadable": ("the file or folder cannot be read", "check its permissions and the disk"),
+    "not_a_file": (
+        "it is a pipe, a socket or a device",
+        "give a regular file; Vedette never opens what can block",
+    ),
+    "directory_loop": (
+        "a link leads back to a folder above it",
+        "remove the link; the folder's files are scanned once, where they are",
+    ),
+    "too_many_bytes": (
+        "the file is larger than limits.bytes",
+        "raise limits.bytes if you trust it",
+    ),
+    "corrupt_archive": ("the archive cannot be read to its end", "re-create or repair the archive"),
+    "encrypted": ("the archive member is encrypted", "decrypt the archive first"),
+    "nested_archive": (
+        "it is an archive inside an archive",
+        "extract the inner archive and scan it by itself",
+    ),
+    "link_in_archive": (
+        "the archive member is a link or a device",
+        "archives are scanned without following links; add the target itself",
+    ),
+    "archive_bomb": (
+        "the archive expands beyond limits.archive_bytes or limits.archive_members",
+        "raise the limit if you trust the archive",
+    ),
+    # decode
+    "empty": ("the file has no bytes", "fetch or export the file again"),
+    "unsupported_format": (
+        "the content is of no format that Vedette decodes",
+        "convert it to PNG or JPEG, or leave it out with --exclude",
+    ),
+    "extra_missing": (
+        "the format needs an optional library",
+        "install the extra that the message names",
+    ),
+    "truncated": ("the file ends before the picture does", "fetch or export the file again"),
+    "corrupt": ("the decoder cannot make sense of the content", "fetch or export the file again"),
+    "too_many_pixels": ("the picture is larger than limits.pixels", "raise limits.pixels"),
+    "too_many_frames": (
+        "it has more frames than limits.frames; those within the limit were scanned",
+        "raise limits.frames",
+    ),
+    "timeout": (
+        "decoding took longer than limits.seconds (limits.video_seconds for video)",
+        "raise the limit",
+    ),
+    "out_of_memory": (
+        "decoding needed more memory than there is, or than limits.worker_bytes allows",
+        "lower limits.pixels, or raise limits.worker_bytes in hardened mode",
+    ),
+    "decoder_crashed": (
+        "the decoder's worker process died on this file",
+        "treat the file as hostile; report it to the decoder's authors",
+    ),
+    # infer
+    "model_failed": (
+        "the model raised an error on this image",
+        "try --backend onnx --precision fp32; if it stays, report it with the message",
+    ),
+    "model_output_invalid": (
+        "the model returned values that are not probabilities",
+        "try --precision fp32; verify the weights",
+    ),
+    "cancelled": ("the scan was stopped before this item was done", "run again with --resume"),
+    # usage
+    "usage": ("the call does not make sense", "see --help"),
+    "unknown_name": ("there is nothing of that name", "see the names in the message"),
+    "bad_settings": ("the settings file cannot be used", "see docs/settings.md"),
+    "bad_policy": ("the policy file cannot be used", "run: vedette policy check FILE"),
+    "output_exists": (
+        "the output file is already there",
+        "continue it with --resume, or replace it with --overwrite",
+    ),
+    "resume_mismatch": (
+        "the output file was made with another model or policy",
+        "use the same --model and --policy, or another --out",
+    ),
+    "bad_record": ("a stored Record cannot be read", "see the line that the message names"),
+    "missing_extra": ("an optional library is not installed", "run the pip line of the message"),
+    "weights_missing": ("the model's weights are not there", "run the pip line of the message"),
+    "weights_altered": (
+        "the model's weights are not the ones its card names",
+        "reinstall the package that carries them",
+    ),
+    "backend_failed": (
+        "the backend cannot load or run the model with these options",
+        "try --backend onnx --precision fp32",
+    ),
+    "write_failed": ("an output file could not be written", "check the disk and the permissions"),
+}
+
+
+class VedetteError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: one line, for a person.
+        code: one of :data:`CODES`; each class has a default.
+        hint: what to do next; by default the one that :data:`CODES` has for the code.
+    """
+
+    default_code = "usage"
+
+    def __init__(self, message: str, *, code: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.hint = hint or CODES[self.code][1]
+
+
+class UsageError(VedetteError):
+    """The call, the settings or a file given by the user is wrong."""
+
+
+class UnknownNameError(UsageError):
+    """No model, preset or backend of that name; says which one was likely meant."""
+
+    default_code = "unknown_name"
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} {name!r}", hint=hint)
+
+
+class SettingsError(UsageError):
+    """A settings file that cannot be used."""
+
+    default_code = "bad_settings"
+
+
+class PolicyError(UsageError):
+    """A policy file that cannot be used."""
+
+    default_code = "bad_policy"
+
+
+class MissingExtraError(VedetteError):
+    """An optional library is not installed; the hint is the pip line."""
+
+    default_code = "missing_extra"
+
+
+class ModelError(VedetteError):
+    """Weights missing or altered, or a backend that cannot run them."""
+
+    default_code = "backend_failed"
+
+
+class ItemError(VedetteError):
+    """One item cannot be scanned; the pipeline turns it into the Record's Failure."""
+
+    stage = "scan"
+
+    def failure(self) -> Failure:
+        """The same as a value."""
+        return Failure(self.stage, self.code, self.message)
+
+
+class FetchError(ItemError):
+    """The bytes cannot be read."""
+
+    stage = "fetch"
+    default_code = "unreadable"
+
+
+class DecodeError(ItemError):
+    """The bytes are not a picture that we can decode whole."""
+
+    stage = "decode"
+    default_code = "corrupt"
+
+
+class InferError(ItemError):
+    """The model failed on the item."""
+
+    stage = "infer"
+    default_code = "model_failed"

@@ -1,0 +1,58 @@
+"""Bytes of a file, read so that nothing can block or grow without bound."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from vedette.errors import FetchError
+
+_CODE_BY_ERRNO = {errno.ENOENT: "not_found", errno.ENOTDIR: "not_found", errno.ELOOP: "not_found"}
+# ENXIO: opening a socket, or a device that has no driver.
+_CODE_BY_ERRNO[errno.ENXIO] = "not_a_file"
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open ``path`` for reading if it is a regular file.
+
+    Opened without blocking and checked on the open descriptor, so that a pipe put in the file's
+    place between check and use cannot hang the scan.
+
+    Raises:
+        FetchError: ``not_found``, ``unreadable``, ``not_a_file``.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise fetch_error(path, error) from error
+    except ValueError as error:  # a NUL in the name
+        raise FetchError(f"{error}", code="not_found") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FetchError(f"{path.name} is not a regular file", code="not_a_file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bounded(stream: IO[bytes], limit: int, name: str) -> bytes:
+    """All of ``stream``, at most ``limit`` bytes. A declared size is never trusted.
+
+    Raises:
+        FetchError: ``too_many_bytes``, ``unreadable``.
+    """
+    try:
+        data = stream.read(limit + 1)
+    except OSError as error:
+        raise FetchError(f"{name}: {error.strerror or error}", code="unreadable") from error
+    if len(data) > limit:
+        raise FetchError(f"{name} is larger than {limit} bytes", code="too_many_bytes")
+    return data
+
+
+def fetch_error(path: Path, error: OSError) -> FetchError:
+    """The FetchError that says what ``error`` means for ``path``."""
+    code = _CODE_BY_ERRNO.get(error.errno or 0, "unreadable")
+    return FetchError(f"{path.name}: {error.strerror or error}", code=code)

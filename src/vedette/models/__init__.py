@@ -1,0 +1,1 @@
+"""Classifiers: one file for each family, found by :mod:`vedette.models.registry`."""

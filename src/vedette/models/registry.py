@@ -1,0 +1,60 @@
+"""All classifiers by name: every family file of this package, and third parties' entry points."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+import vedette.models
+from vedette.errors import UnknownNameError, UsageError
+from vedette.models.base import Classifier, ModelEntry, ModelOptions
+
+_GROUP = "vedette.models"
+
+
+@cache
+def entries() -> Mapping[str, ModelEntry]:
+    """Every registered model by name, sorted.
+
+    Raises:
+        UsageError: two models of one name.
+    """
+    found: list[ModelEntry] = []
+    for module in pkgutil.iter_modules(vedette.models.__path__, "vedette.models."):
+        found += getattr(importlib.import_module(module.name), "MODELS", ())
+    for point in entry_points(group=_GROUP):
+        found += [point.load()]
+    return collect(found)
+
+
+def collect(found: Iterable[ModelEntry]) -> Mapping[str, ModelEntry]:
+    """``found`` by name, sorted; refuses duplicates."""
+    by_name: dict[str, ModelEntry] = {}
+    for entry in found:
+        if entry.name in by_name:
+            raise UsageError(
+                f"two models are called {entry.name!r}",
+                hint="uninstall one of the packages that register it",
+            )
+        by_name[entry.name] = entry
+    return dict(sorted(by_name.items()))
+
+
+def get(name: str) -> ModelEntry:
+    """The entry of that name.
+
+    Raises:
+        UnknownNameError: there is none; says which one was likely meant.
+    """
+    try:
+        return entries()[name]
+    except KeyError:
+        raise UnknownNameError("model", name, entries()) from None
+
+
+def build(name: str, options: ModelOptions | None = None) -> Classifier:
+    """The classifier of that name, loaded and ready."""
+    return get(name).build(options or ModelOptions())

@@ -1,0 +1,250 @@
+"""The one pipeline: items in, Records out, in input order, memory flat.
+
+Decode threads turn items into prepared pictures, a bounded :class:`~vedette.batcher.Batcher`
+holds them, and one thread for each of the model's streams takes batches and runs them. Every
+submitted item ends in exactly one Record, whatever fails on the way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from types import TracebackType
+
+from vedette.backends.base import cores
+from vedette.batcher import Batcher, Closed
+from vedette.data.memory import Scannable, as_item
+from vedette.decode import DecodeOptions, Decoder, InlineDecoder
+from vedette.errors import DecodeError, InferError, ItemError, UsageError
+from vedette.job import Job
+from vedette.models.base import Classifier, ModelOptions, Prepared
+from vedette.models.registry import build
+from vedette.policy import Policy, load_policy
+from vedette.scores import to_scores
+from vedette.settings import ScanOptions, Settings, validated
+from vedette.types import Item, Prediction, Record
+
+_DEFAULTS = Settings()
+
+
+class Scanner:
+    """Scans images into Records; keep one and use it for many.
+
+    >>> from vedette import Scanner
+    >>> with Scanner(model="dummy") as scanner:
+    ...     record = scanner.scan(b"not a picture")
+    >>> record.verdict.action.value, record.failure.code
+    ('review', 'unsupported_format')
+
+    Args:
+        model: a name of ``vedette models list``, or a Classifier of your own.
+        policy: a preset's name, a policy file, or a Policy.
+        settings: limits, video sampling and options; its model and policy are not used here.
+
+    Raises:
+        VedetteError: the model cannot be loaded or the policy cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: str | Classifier = _DEFAULTS.model,
+        policy: str | Policy = _DEFAULTS.policy,
+        settings: Settings = _DEFAULTS,
+    ) -> None:
+        options: ScanOptions = validated(settings.scan, "scan options")
+        self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
+        self.model = (
+            build(model, ModelOptions(options.backend, options.precision))
+            if isinstance(model, str)
+            else model
+        )
+        self._options = options
+        self.decoder = _decoder(self.model, settings)
+        workers = options.workers or cores()
+        self._batcher: Batcher[tuple[Job, Prepared]] = Batcher(
+            capacity=2 * options.batch * self.model.streams, batch=options.batch
+        )
+        self._live: set[Job] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._decoding = ThreadPoolExecutor(workers, thread_name_prefix="vedette-decode")
+        self._inferring = [
+            threading.Thread(target=self._infer_loop, name=f"vedette-infer-{i}", daemon=True)
+            for i in range(self.model.streams)
+        ]
+        for thread in self._inferring:
+            thread.start()
+
+    def scan(self, image: Scannable) -> Record:
+        """The Record of one image, archive member or video.
+
+        Args:
+            image: a path, the bytes of a file, a Pillow image, a uint8 array [H, W], [H, W, 3] or
+                [H, W, 4], or an :class:`~vedette.types.Item`.
+
+        Raises:
+            UsageError: it is none of these. What is wrong with the picture itself is never
+                raised: it is the Record's ``failure``.
+        """
+        return self.submit(as_item(image)).result()
+
+    def scan_many(self, images: Iterable[Scannable]) -> Iterator[Record]:
+        """The Records of many images, in their order, as they become ready.
+
+        ``images`` is read in the calling thread, only as far ahead as ``in_flight`` and
+        ``in_flight_bytes`` allow. Closing the iterator early cancels what was read ahead.
+        """
+        waiting: deque[tuple[Future[Record], int]] = deque()
+        held = 0
+        try:
+            for image in images:
+                item = as_item(image)
+                size = len(item.data) if isinstance(item.data, bytes) else 0
+                while waiting and (
+                    len(waiting) >= self._options.in_flight
+                    or held + size > self._options.in_flight_bytes
+                ):
+                    future, freed = waiting.popleft()
+                    yield future.result()
+                    held -= freed
+                waiting.append((self.submit(item), size))
+                held += size
+                del item, image  # the bytes are the pipeline's now
+                while waiting and waiting[0][0].done():
+                    future, freed = waiting.popleft()
+                    yield future.result()
+                    held -= freed
+            while waiting:
+                yield waiting.popleft()[0].result()
+        finally:
+            for future, _ in waiting:
+                future.cancel()
+
+    def submit(self, item: Item) -> Future[Record]:
+        """Queue one item; its Future always ends, in a Record or cancelled.
+
+        Raises:
+            UsageError: the scanner is closed.
+        """
+        job = Job(item, self.policy, self.model.card.model, self._options.embeddings)
+        with self._lock:
+            if self._closed:
+                raise UsageError("the scanner is closed", hint="make a new Scanner")
+            self._live.add(job)
+            job.future.add_done_callback(lambda _: self._forget(job))
+            self._decoding.submit(self._decode, job)
+        return job.future
+
+    def close(self) -> None:
+        """End the threads and workers. Items not done yet get a Record with ``cancelled``."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            live = list(self._live)
+        stopped = InferError("the scan was stopped before this item was done", code="cancelled")
+        for job in live:
+            job.abandon(stopped)
+        self._batcher.close()
+        self._decoding.shutdown(wait=True, cancel_futures=True)
+        for thread in self._inferring:
+            thread.join()
+        self.decoder.close()
+
+    def __enter__(self) -> Scanner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _forget(self, job: Job) -> None:
+        with self._lock:
+            self._live.discard(job)
+
+    def _decode(self, job: Job) -> None:
+        """Decode thread: one item into prepared pictures."""
+        failure: ItemError | None = None
+        started = time.perf_counter()
+        spent = 0.0
+        try:
+            frames = self.decoder.frames(job.item)
+            for image in frames:
+                job.saw(image)
+                prepared = self.model.prepare(image)
+                del image  # a full-size frame must not wait with us for room in the batcher
+                spent += time.perf_counter() - started
+                if not job.wanted():
+                    return
+                job.expect(prepared)
+                self._batcher.put(prepared.pixels.shape, (job, prepared))
+                del prepared
+                started = time.perf_counter()
+        except Closed:
+            return  # close() has abandoned the job
+        except ItemError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - one file must never cost more than its Record
+            failure = DecodeError(f"{type(error).__name__}: {error}")
+        spent += time.perf_counter() - started
+        job.decoded(failure, 1000 * spent)
+
+    def _infer_loop(self) -> None:
+        """Inference thread: batches until the batcher closes."""
+        with suppress(Closed):
+            while True:
+                self._infer(self._batcher.take())
+
+    def _infer(self, batch: list[tuple[Job, Prepared]]) -> None:
+        batch = [(job, prepared) for job, prepared in batch if job.wanted()]
+        if not batch:
+            return
+        started = time.perf_counter()
+        try:
+            predictions = self._predict([prepared for _, prepared in batch])
+        except Exception as error:  # noqa: BLE001 - a backend may raise anything
+            if len(batch) == 1:
+                job, prepared = batch[0]
+                job.failed(prepared, InferError(f"{type(error).__name__}: {error}"))
+            else:
+                for one in batch:  # so that one bad image costs one Record
+                    self._infer([one])
+            return
+        each_ms = 1000 * (time.perf_counter() - started) / len(batch)
+        for (job, prepared), prediction in zip(batch, predictions, strict=True):
+            try:
+                scores = to_scores(prediction, self.model.card.labels)
+            except (ValueError, KeyError) as error:
+                invalid = InferError(f"invalid output: {error}", code="model_output_invalid")
+                job.failed(prepared, invalid)
+            else:
+                job.predicted(prepared, prediction, scores, each_ms)
+
+    def _predict(self, batch: list[Prepared]) -> list[Prediction]:
+        predictions = list(self.model.infer(batch))
+        if len(predictions) != len(batch):
+            raise ValueError(f"{len(predictions)} predictions for {len(batch)} images")
+        return predictions
+
+
+def _decoder(model: Classifier, settings: Settings) -> Decoder:
+    validated(settings.limits, "limits")
+    validated(settings.video, "video")
+    options = DecodeOptions(
+        limits=settings.limits,
+        sampling=settings.video,
+        fit=None if settings.scan.exact_decode else model.fit,
+    )
+    if settings.scan.hardened:
+        from vedette.hardened import HardenedDecoder
+
+        return HardenedDecoder(options)
+    return InlineDecoder(options)

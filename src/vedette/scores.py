@@ -1,0 +1,85 @@
+"""From a model's own labels to the eleven categories, and from many frames to one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from vedette.taxonomy import Category
+from vedette.types import Float32, Prediction, Region, Scores
+
+_SAME_PLACE_IOU = 0.45
+
+
+def to_scores(
+    prediction: Prediction, mapping: Mapping[str, Category | None], *, calibrated: str | None = None
+) -> Scores:
+    """The categories' probabilities: for each, the highest among the labels that map to it.
+
+    Args:
+        prediction: one forward pass.
+        mapping: label to category; None for a label that says nothing about safety. Every
+            category that some label maps to is covered.
+        calibrated: name of the calibration that was applied, if any.
+
+    Raises:
+        KeyError: the prediction has a label that the mapping does not know.
+        ValueError: a probability is not a number in 0..1.
+    """
+    if not (np.isfinite(prediction.probs).all() and _within(prediction.probs)):
+        raise ValueError("probabilities outside 0..1")
+    p = np.zeros(len(Category), dtype=np.float32)
+    covered = np.zeros(len(Category), dtype=np.bool_)
+    for label, probability in zip(prediction.labels, prediction.probs, strict=True):
+        category = mapping[label]
+        if category is not None:
+            covered[category.position] = True
+            p[category.position] = max(p[category.position], probability)
+    return Scores(p, covered, calibrated)
+
+
+def worst(all_scores: Sequence[Scores]) -> Scores:
+    """The scores of a file from those of its frames: the highest of each category.
+
+    One unsafe frame makes the file unsafe; means would let a long file hide it.
+    """
+    if len({s.calibrated for s in all_scores}) != 1:
+        raise ValueError("frames of one file must share one calibration")
+    p = np.stack([s.p for s in all_scores]).max(axis=0)
+    covered = np.logical_or.reduce([s.covered for s in all_scores])
+    return Scores(p, covered, all_scores[0].calibrated)
+
+
+def merge_regions(regions: Sequence[Region]) -> tuple[Region, ...]:
+    """Detections of one frame's views, each thing once: the best of those in the same place.
+
+    Sorted by frame, then by falling score.
+    """
+    ordered = sorted(regions, key=lambda r: (r.frame, -r.score, r.label, r.box))
+    merged: list[Region] = []
+    for _, in_frame in groupby(ordered, key=lambda r: r.frame):
+        kept: list[Region] = []
+        for region in in_frame:
+            if not any(
+                other.label == region.label and iou(other.box, region.box) > _SAME_PLACE_IOU
+                for other in kept
+            ):
+                kept.append(region)
+        merged += kept
+    return tuple(merged)
+
+
+def iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
+    """Intersection over union of two (x, y, w, h) boxes, 0..1."""
+    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    common = width * height
+    return common / (a[2] * a[3] + b[2] * b[3] - common)
+
+
+def _within(p: Float32) -> bool:
+    return bool(((p >= 0) & (p <= 1)).all())

@@ -1,0 +1,1 @@
+"""Sinks: what Records are written to, one file each."""
