@@ -35,14 +35,18 @@ def exif_turn(picture: PIL.Image.Image) -> Transpose | None:
         return None
 
 
-def views(picture: PIL.Image.Image) -> list[tuple[str, UInt8]]:
+def views(picture: PIL.Image.Image, *, icc: bool = True) -> list[tuple[str, UInt8]]:
     """The picture as sRGB arrays [H, W, 3], before any EXIF turn.
+
+    ``icc`` false leaves the picture's ICC profile aside.
 
     One for an opaque picture, named ``""``: composited on white where there is transparency. A
     second one, ``"on-black"``, where a black page would show something else: a picture hidden in
     the alpha channel is visible on one of the two.
     """
     picture = _eight_bit(picture)
+    if not icc:
+        picture.info.pop("icc_profile", None)
     if picture.mode in _ALPHA_MODES or picture.has_transparency_data:
         return _composites(_to_srgb(picture.convert("RGBA")))
     if picture.mode in ("P", "1", "YCbCr", "HSV", "RGBX"):
@@ -70,7 +74,7 @@ def _composites(picture: PIL.Image.Image) -> list[tuple[str, UInt8]]:
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
     """Deep modes scaled to 8 bits. Pillow's own ``convert`` clips them: 16-bit turns to white."""
     if picture.mode.startswith("I;16"):
-        return PIL.Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        return _eight_bit_grey(picture)
     if picture.mode not in ("I", "F"):
         return picture
     values = np.asarray(picture).astype(np.float64)
@@ -81,6 +85,17 @@ def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
     spread = high - low or 1.0
     scaled = np.where(finite, (values - low) / spread, 0.0)
     return PIL.Image.fromarray(np.rint(scaled * 255).astype(np.uint8))
+
+
+def _eight_bit_grey(picture: PIL.Image.Image) -> PIL.Image.Image:
+    deep = np.asarray(picture)
+    grey = PIL.Image.fromarray((deep >> 8).astype(np.uint8))
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int):  # the one transparent level of a PNG: 16 bits tell it from others
+        grey.putalpha(PIL.Image.fromarray(np.where(deep == clear, 0, 255).astype(np.uint8)))
+    if profile := picture.info.get("icc_profile"):
+        grey.info["icc_profile"] = profile
+    return grey
 
 
 def _to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:

@@ -7,9 +7,12 @@ so that what was seen counts and what was not is never taken for safe.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
+import struct
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -34,10 +37,14 @@ from PIL import (
 from vedette import colour, sniff
 from vedette.errors import DecodeError, FetchError, ItemError, MissingExtraError, VedetteError
 from vedette.extras import require
-from vedette.fetch import open_regular, read_bounded
+from vedette.fetch import open_regular, read_bounded, shown
 from vedette.resize import Fit
 from vedette.settings import Limits, VideoSampling
 from vedette.types import Failure, Image, Item
+
+# What Pillow warns of ("Truncated File Read", "Corrupt EXIF data") is noise beside the file's own
+# Record, and under ``python -W error`` it would fail pictures that decode.
+warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 
 _Opener = Callable[[IO[bytes]], ImageFile.ImageFile]
 
@@ -58,7 +65,6 @@ _OPENERS: dict[sniff.Format, _Opener] = {
     sniff.TIFF: TiffImagePlugin.TiffImageFile,
     sniff.AVIF: AvifImagePlugin.AvifImageFile,
     sniff.HEIC: _open_heif,
-    sniff.ICO: IcoImagePlugin.IcoImageFile,
     sniff.PPM: PpmImagePlugin.PpmImageFile,
 }
 _NO_LIMITS = Limits()
@@ -73,6 +79,9 @@ class DecodeOptions:
     sampling: VideoSampling = _DEFAULT_SAMPLING
     fit: Fit | None = None
     """What the model needs; allows a scaled decode of JPEGs. None: full size."""
+    icc: bool = True
+    """Convert by the picture's ICC profile, as viewers do. False only for parity with tools that
+    ignore profiles."""
 
 
 class Deadline:
@@ -143,12 +152,14 @@ def decode_item(item: Item, options: DecodeOptions) -> Iterator[Image]:
                     head = stream.read(sniff.HEAD_BYTES)
                     stream.seek(0)
                 except OSError as error:
-                    raise FetchError(f"{path.name}: {error.strerror}", code="unreadable") from error
+                    raise FetchError(
+                        f"{shown(path)}: {error.strerror}", code="unreadable"
+                    ) from error
                 fmt = sniff.sniff(head)
                 if fmt is not None and fmt.kind == "video":
                     yield from _decode_video(stream, fmt, options)
                     return
-                data = read_bounded(stream, options.limits.bytes, path.name)
+                data = read_bounded(stream, options.limits.bytes, shown(path))
             yield from decode(data, options)
 
 
@@ -163,32 +174,40 @@ def decode(data: bytes, options: DecodeOptions | None = None) -> Iterator[Image]
         DecodeError: at any point of the iteration, with a code of :data:`vedette.errors.CODES`.
     """
     options = options or DecodeOptions()
-    if not data:
-        raise DecodeError("the file has no bytes", code="empty")
     fmt = sniff.sniff(data[: sniff.HEAD_BYTES])
-    if fmt is None:
-        raise DecodeError("the content is of no format that we know", code="unsupported_format")
-    if fmt.kind == "video":
+    if fmt is not None and fmt.kind == "video":
         yield from _decode_video(io.BytesIO(data), fmt, options)
-    elif fmt.kind == "archive":
-        raise DecodeError(f"a {fmt.name} archive where a picture belongs", code="nested_archive")
-    elif fmt.kind == "other":
-        raise DecodeError(f"{fmt.name} is not decoded", code="unsupported_format")
-    elif len(data) > options.limits.bytes:
-        raise DecodeError(f"larger than {options.limits.bytes} bytes", code="too_many_bytes")
-    else:
-        yield from _decode_picture(data, fmt, options)
-
-
-def _decode_picture(data: bytes, fmt: sniff.Format, options: DecodeOptions) -> Iterator[Image]:
-    deadline = Deadline(options.limits.seconds)
+        return
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        picture = _OPENERS[fmt](io.BytesIO(data))
-        if isinstance(picture, IcoImagePlugin.IcoImageFile):
-            yield from deadline.lend(_icon_sizes(picture, sha256, options.limits))
+        if not data:
+            raise DecodeError("the file has no bytes", code="empty")
+        if fmt is None:
+            raise DecodeError("the content is of no format that we know", code="unsupported_format")
+        if fmt.kind == "archive":
+            raise DecodeError(f"a {fmt.name} archive, not a picture", code="nested_archive")
+        if fmt.kind == "other":
+            raise DecodeError(f"{fmt.name} is not decoded", code="unsupported_format")
+        if len(data) > options.limits.bytes:
+            raise DecodeError(f"larger than {options.limits.bytes} bytes", code="too_many_bytes")
+        yield from _decode_picture(data, fmt, sha256, options)
+    except ItemError as error:
+        error.sha256 = sha256
+        error.format = fmt.name if fmt is not None else None
+        raise
+
+
+def _decode_picture(
+    data: bytes, fmt: sniff.Format, sha256: str, options: DecodeOptions
+) -> Iterator[Image]:
+    deadline = Deadline(options.limits.seconds)
+    try:
+        if fmt is sniff.ICO:
+            images = _icon_sizes(data, sha256, options, deadline)
         else:
-            yield from deadline.lend(_frames(picture, fmt, sha256, options, deadline))
+            picture = _OPENERS[fmt](io.BytesIO(data))
+            images = _frames(picture, fmt, sha256, options, deadline)
+        yield from deadline.lend(images)
     except VedetteError as error:
         raise _as_item_error(error) from error
     except Exception as error:
@@ -203,61 +222,99 @@ def _frames(
     deadline: Deadline,
 ) -> Iterator[Image]:
     limits = options.limits
-    _check_pixels(picture, limits)
-    count = getattr(picture, "n_frames", 1)
+    _check_pixels(picture.size, limits)
+    count = _count(picture, limits.frames, deadline)
     elapsed_ms = 0.0
     for index in range(min(count, limits.frames)):
+        picture.seek(index)  # 0 too: a HEIC opens at its primary picture, which may be any
+        _check_pixels(picture.size, limits)
+        _check_transparency(picture)
         if index:
-            picture.seek(index)
-            _check_pixels(picture, limits)
             deadline.check()
-        width, height = picture.size
-        if options.fit is not None and fmt is sniff.JPEG and index == 0:
-            least = options.fit.scaled_decode(width, height)
-            if least is not None:
-                picture.draft(None, least)
-        picture.load()
+        width, height = _load(picture, options.fit)
         time_s = elapsed_ms / 1000 if count > 1 and "duration" in picture.info else None
         elapsed_ms += picture.info.get("duration", 0) or 0
-        yield from _images(picture, (width, height), fmt, sha256, (index, count), time_s)
+        for view, pixels in colour.views(picture, icc=options.icc):
+            yield _turned(
+                Image(pixels, sha256, width, height, fmt.name, index, count, time_s, view), picture
+            )
     deadline.check()
     if count > limits.frames:
-        raise DecodeError(
-            f"{count} frames, of which {limits.frames} were scanned", code="too_many_frames"
-        )
+        raise _too_many_frames(limits)
+
+
+def _count(picture: ImageFile.ImageFile, most: int, deadline: Deadline) -> int:
+    """Frames that the file declares; a TIFF's pages are counted no further than ``most`` + 1.
+
+    Pillow's count of TIFF pages takes time quadratic in their number: hours, for a hostile file.
+    """
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return int(getattr(picture, "n_frames", 1))
+    for page in range(1, most + 1):
+        deadline.check()
+        try:
+            picture.seek(page)
+        except EOFError:
+            return page
+    return most + 1
+
+
+def _load(picture: ImageFile.ImageFile, fit: Fit | None) -> tuple[int, int]:
+    """Decode the pixels, a JPEG's at a reduced scale where ``fit`` allows; the full (w, h)."""
+    full = picture.size
+    if isinstance(picture, JpegImagePlugin.JpegImageFile):
+        picture.decoderconfig = ()  # else one picture of an MPO is read at the scale of the last
+        least = fit.scaled_decode(*full) if fit is not None else None
+        if least is not None:
+            picture.draft(None, least)
+            picture.load()
+            return full
+    picture.load()
+    return picture.size  # some decoders learn it only now
 
 
 def _icon_sizes(
-    picture: IcoImagePlugin.IcoImageFile, sha256: str, limits: Limits
+    data: bytes, sha256: str, options: DecodeOptions, deadline: Deadline
 ) -> Iterator[Image]:
     """Every entry of an icon: each may hold another picture."""
-    count = len(picture.ico.entry)
+    # Not Pillow's IcoImageFile: that decodes the largest entry before its size can be checked.
+    icon = IcoImagePlugin.IcoFile(io.BytesIO(data))
+    limits, count = options.limits, len(icon.entry)
     if count == 0:
         raise DecodeError("an icon without pictures", code="corrupt")
-    for index in range(count):
-        entry = picture.ico.frame(index)
-        _check_pixels(entry, limits)
+    for index in range(min(count, limits.frames)):
+        deadline.check()
+        _check_pixels(_icon_size(data, icon.entry[index].offset), limits)
+        entry = icon.frame(index)
+        _check_pixels(entry.size, limits)
         entry.load()
-        yield from _images(entry, entry.size, sniff.ICO, sha256, (index, count), None)
+        for view, pixels in colour.views(entry, icc=options.icc):
+            yield Image(pixels, sha256, *entry.size, sniff.ICO.name, index, count, None, view)
+    if count > limits.frames:
+        raise _too_many_frames(limits)
 
 
-def _images(
-    picture: PIL.Image.Image,
-    size: tuple[int, int],
-    fmt: sniff.Format,
-    sha256: str,
-    place: tuple[int, int],
-    time_s: float | None,
-) -> Iterator[Image]:
-    """The views of one frame, turned as its EXIF says. ``size`` is the undecoded (w, h)."""
+def _icon_size(data: bytes, offset: int) -> tuple[int, int]:
+    """(w, h) in px that an icon's entry declares: a PNG, or a DIB of colours above their mask."""
+    head = data[offset : offset + 24]
+    if head.startswith(b"\x89PNG"):
+        width, height = struct.unpack(">II", head[16:24])
+        return width, height
+    core = head[:4] == b"\x0c\0\0\0"  # the header of OS/2 and Windows 2
+    width, height = struct.unpack("<HH" if core else "<ii", head[4:8] if core else head[4:12])
+    return abs(width), abs(height) // 2
+
+
+def _turned(image: Image, picture: PIL.Image.Image) -> Image:
+    """``image`` turned as the EXIF of the picture that it was made from says."""
     turn = colour.exif_turn(picture)
-    for view, pixels in colour.views(picture):
-        width, height = size
-        if turn is not None:
-            pixels = np.asarray(PIL.Image.fromarray(pixels).transpose(turn))
-            if turn in _SIDEWAYS:
-                width, height = height, width
-        yield Image(pixels, sha256, width, height, fmt.name, *place, time_s, view)
+    if turn is None:
+        return image
+    pixels = np.asarray(PIL.Image.fromarray(image.pixels).transpose(turn))
+    width, height = image.width, image.height
+    if turn in _SIDEWAYS:
+        width, height = height, width
+    return dataclasses.replace(image, pixels=pixels, width=width, height=height)
 
 
 _SIDEWAYS = frozenset(
@@ -282,14 +339,33 @@ def _decode_video(stream: IO[bytes], fmt: sniff.Format, options: DecodeOptions) 
         raise _as_item_error(error) from error
 
 
-def _check_pixels(picture: PIL.Image.Image, limits: Limits) -> None:
-    width, height = picture.size
+def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
     if width < 1 or height < 1:
         raise DecodeError(f"a picture of {width} x {height} px", code="corrupt")
     if width * height > limits.pixels:
         raise DecodeError(
             f"{width} x {height} px is more than {limits.pixels} pixels", code="too_many_pixels"
         )
+
+
+def _check_transparency(picture: ImageFile.ImageFile) -> None:
+    """Refuse what Pillow shows opaque and viewers do not: it could hide a picture."""
+    if (
+        isinstance(picture, PngImagePlugin.PngImageFile)
+        and "transparency" in picture.info
+        and any(tile.args == "RGB;16B" for tile in picture.tile)
+    ):
+        raise DecodeError(
+            "PNG of 16-bit colour with a transparent colour", code="unsupported_format"
+        )
+
+
+def _too_many_frames(limits: Limits) -> DecodeError:
+    return DecodeError(
+        f"more than {limits.frames} frames; those within the limit were scanned",
+        code="too_many_frames",
+    )
 
 
 def _as_item_error(error: VedetteError) -> ItemError:
@@ -303,7 +379,7 @@ def _as_item_error(error: VedetteError) -> ItemError:
 def _decode_error(error: Exception, fmt: sniff.Format, data: bytes) -> DecodeError:
     """What a decoder's own exception means. Decoders raise all kinds, so the catch is wide."""
     message = f"{fmt.name}: {' '.join(str(error).split()) or type(error).__name__}"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "out of memory" in message:
         return DecodeError(f"{fmt.name}: not enough memory", code="out_of_memory")
     if isinstance(error, PIL.Image.DecompressionBombError):
         return DecodeError(message, code="too_many_pixels")

@@ -21,6 +21,9 @@ from vedette.resize import Fit
 from vedette.settings import Limits, VideoSampling
 from vedette.types import Image, Item
 
+_MOST_CPU_S = 2**31
+"""Where a limit of the settings is infinite."""
+
 
 def main() -> None:
     """Serve the parent until it hangs up."""
@@ -39,7 +42,14 @@ def main() -> None:
                 _send(wire, image)
             end: dict[str, Any] = {"end": True}
         except ItemError as error:
-            end = {"end": True, "stage": error.stage, "code": error.code, "message": error.message}
+            end = {
+                "end": True,
+                "stage": error.stage,
+                "code": error.code,
+                "message": error.message,
+                "sha256": error.sha256,
+                "format": error.format,
+            }
         except MemoryError:
             end = {"end": True, "stage": "decode", "code": "out_of_memory", "message": "no memory"}
         wire.send_bytes(json.dumps(end).encode())
@@ -55,17 +65,21 @@ def _send(wire: Connection, image: Image) -> None:
         "time_s": image.time_s,
         "view": image.view,
     }
+    pixels = image.pixels.tobytes()  # first: no memory for it must not leave a header behind
     wire.send_bytes(json.dumps(header).encode())
-    wire.send_bytes(image.pixels.tobytes())
+    wire.send_bytes(pixels)
 
 
 def _options(given: dict[str, Any]) -> DecodeOptions:
     fit = Fit(**given["fit"]) if given["fit"] else None
-    return DecodeOptions(Limits(**given["limits"]), VideoSampling(**given["sampling"]), fit)
+    limits, sampling = Limits(**given["limits"]), VideoSampling(**given["sampling"])
+    return DecodeOptions(limits, sampling, fit, given["icc"])
 
 
 def _restrict(limits: Limits) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (limits.worker_bytes, limits.worker_bytes))
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = limits.worker_bytes if hard == resource.RLIM_INFINITY else min(limits.worker_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # writes no file, starts no process
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -75,9 +89,10 @@ def _restrict(limits: Limits) -> None:
 def _allow_cpu(limits: Limits) -> None:
     """CPU seconds for one more job, on top of those used; past them the kernel ends the process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = used.ru_utime + used.ru_stime + max(limits.seconds, limits.video_seconds) + 1
+    seconds = used.ru_utime + used.ru_stime + max(limits.seconds, limits.video_seconds) + 2
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, hard))
+    most = _MOST_CPU_S if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_CPU, (int(min(seconds, most)), hard))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from vedette.types import Failure
+if TYPE_CHECKING:
+    from vedette.types import Failure
 
 CODES: dict[str, tuple[str, str]] = {
     # code: (what happened, what to do next). docs/errors.md lists them; a test holds it to this.
@@ -182,9 +184,15 @@ class ItemError(VedetteError):
     """One item cannot be scanned; the pipeline turns it into the Record's Failure."""
 
     stage = "scan"
+    sha256: str | None = None
+    """Of the item's bytes, where they could be read."""
+    format: str | None = None
+    """Of the item, where its content shows it."""
 
     def failure(self) -> Failure:
         """The same as a value."""
+        from vedette.types import Failure  # numpy comes with it, which `--help` can do without
+
         return Failure(self.stage, self.code, self.message)
 
 

@@ -6,13 +6,14 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from vedette.errors import FetchError
 
 _CODE_BY_ERRNO = {errno.ENOENT: "not_found", errno.ENOTDIR: "not_found", errno.ELOOP: "not_found"}
 # ENXIO: opening a socket, or a device that has no driver.
 _CODE_BY_ERRNO[errno.ENXIO] = "not_a_file"
+_PIECE_BYTES = 2**22
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -33,26 +34,47 @@ def open_regular(path: Path) -> IO[bytes]:
         raise FetchError(f"{error}", code="not_found") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise FetchError(f"{path.name} is not a regular file", code="not_a_file")
+        raise FetchError(f"{shown(path)} is not a regular file", code="not_a_file")
     return os.fdopen(descriptor, "rb")
 
 
-def read_bounded(stream: IO[bytes], limit: int, name: str) -> bytes:
+class Readable(Protocol):
+    """What has bytes to read."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        ...
+
+
+def read_bounded(stream: Readable, limit: int, name: str) -> bytes:
     """All of ``stream``, at most ``limit`` bytes. A declared size is never trusted.
 
     Raises:
-        FetchError: ``too_many_bytes``, ``unreadable``.
+        FetchError: ``too_many_bytes``, ``unreadable``, ``corrupt``, ``out_of_memory``.
     """
+    parts: list[bytes] = []
+    left = limit + 1
     try:
-        data = stream.read(limit + 1)
+        # In pieces: a read of the whole limit would first set aside as much memory.
+        while left and (part := stream.read(min(left, _PIECE_BYTES))):
+            parts.append(part)
+            left -= len(part)
+        if left:
+            return b"".join(parts)
     except OSError as error:
-        raise FetchError(f"{name}: {error.strerror or error}", code="unreadable") from error
-    if len(data) > limit:
-        raise FetchError(f"{name} is larger than {limit} bytes", code="too_many_bytes")
-    return data
+        code = "unreadable" if error.errno else "corrupt"  # without: a decompressor's own error
+        raise FetchError(f"{name}: {error.strerror or error}", code=code) from error
+    except MemoryError as error:
+        raise FetchError(f"{name}: not enough memory", code="out_of_memory") from error
+    raise FetchError(f"{name} is larger than {limit} bytes", code="too_many_bytes")
 
 
 def fetch_error(path: Path, error: OSError) -> FetchError:
     """The FetchError that says what ``error`` means for ``path``."""
     code = _CODE_BY_ERRNO.get(error.errno or 0, "unreadable")
-    return FetchError(f"{path.name}: {error.strerror or error}", code=code)
+    return FetchError(f"{shown(path)}: {error.strerror or error}", code=code)
+
+
+def shown(path: Path) -> str:
+    """The file's name in one line that any terminal and any encoding can take."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path.name)

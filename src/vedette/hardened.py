@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 
 from vedette.decode import DecodeOptions
 from vedette.errors import CODES, DecodeError, FetchError, ItemError, UsageError
-from vedette.fetch import open_regular
+from vedette.fetch import open_regular, shown
 from vedette.sniff import HEAD_BYTES, sniff
 from vedette.types import Failure, Image, Item
 
@@ -55,12 +55,10 @@ class HardenedDecoder:
                 the worker had to be given up.
         """
         if isinstance(item.data, Failure):
-            raise FetchError(item.data.message, code=item.data.code)
+            kind = DecodeError if item.data.stage == "decode" else FetchError
+            raise kind(item.data.message, code=item.data.code)
         seconds = self._seconds(item.data)
-        try:
-            worker = self._idle.get_nowait()
-        except queue.Empty:
-            worker = _Worker(self._options)
+        worker = self._worker()
         reusable = False
         try:
             yield from worker.decode(item.data, seconds)
@@ -81,6 +79,16 @@ class HardenedDecoder:
             while True:
                 self._idle.get_nowait().kill()
 
+    def _worker(self) -> _Worker:
+        """An idle worker that lives, or a new one."""
+        with suppress(queue.Empty):
+            while True:
+                worker = self._idle.get_nowait()
+                if worker.alive():
+                    return worker
+                worker.kill()
+        return _Worker(self._options)
+
     def _seconds(self, data: bytes | Path) -> float:
         if isinstance(data, bytes):
             head = data[:HEAD_BYTES]
@@ -89,7 +97,9 @@ class HardenedDecoder:
                 try:
                     head = stream.read(HEAD_BYTES)
                 except OSError as error:
-                    raise FetchError(f"{data.name}: {error.strerror}", code="unreadable") from error
+                    raise FetchError(
+                        f"{shown(data)}: {error.strerror}", code="unreadable"
+                    ) from error
         fmt = sniff(head)
         limits = self._options.limits
         return limits.video_seconds if fmt and fmt.kind == "video" else limits.seconds
@@ -115,28 +125,33 @@ class _Worker:
             "limits": asdict(options.limits),
             "sampling": asdict(options.sampling),
             "fit": asdict(options.fit) if options.fit else None,
+            "icc": options.icc,
         }
         self._send_json(given)
 
     def decode(self, data: bytes | Path, seconds: float) -> Iterator[Image]:
         """The frames of one file. After an error that is not the file's own, kill the worker."""
-        try:
-            self._send_json({} if isinstance(data, bytes) else {"path": str(data)})
-            if isinstance(data, bytes):
-                self._wire.send_bytes(data)
-        except OSError as error:
-            raise self._crash() from error
         left = seconds + _GRACE_S
+        with self._at_most(left):
+            if isinstance(data, bytes):
+                self._send_json({})
+                self._wire.send_bytes(data)
+            else:  # absolute: the program may have changed its folder since the worker started
+                self._send_json({"path": str(data.absolute())})
         while True:
             started = time.monotonic()
-            message, pixels = self._receive(left)
+            with self._at_most(left):
+                answer = _read(self._wire, self._limits.pixels)
             left -= time.monotonic() - started
-            if "end" in message:
-                if "code" in message:
-                    raise _error(message)
+            if answer is None:
                 return
-            assert pixels is not None
-            yield _image(message, pixels)
+            if isinstance(answer, ItemError):
+                raise answer
+            yield answer
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """End the process and close the wire; never blocks on the worker's good will."""
@@ -144,21 +159,23 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
-    def _receive(self, seconds: float) -> tuple[dict[str, Any], bytes | None]:
+    @contextmanager
+    def _at_most(self, seconds: float) -> Iterator[None]:
+        """Sends and receives inside end after ``seconds``; what goes wrong is a DecodeError."""
         # A worker may stop in the middle of a message, where poll() cannot help: the timer kills
-        # it, and the read ends with EOF.
+        # it, and the call on the wire ends with an error.
         timed_out = threading.Event()
 
         def give_up() -> None:
             timed_out.set()
             self._process.kill()
 
-        timer = threading.Timer(max(seconds, 0.0), give_up)
+        timer = threading.Timer(min(max(seconds, 0.0), threading.TIMEOUT_MAX), give_up)
         timer.daemon = True
         timer.start()
         try:
-            return _read(self._wire, self._limits.pixels)
-        except (EOFError, OSError, ValueError, KeyError, TypeError) as error:
+            yield
+        except Exception as error:  # a hostile answer may provoke anything
             if timed_out.is_set():
                 raise DecodeError("the decoder was stopped at its limit", code="timeout") from error
             raise self._crash() from error
@@ -166,6 +183,8 @@ class _Worker:
             timer.cancel()
 
     def _crash(self) -> DecodeError:
+        with suppress(subprocess.TimeoutExpired):  # its own end tells more than our kill
+            self._process.wait(0.5)
         self._process.kill()
         status = self._process.wait()
         if status == -signal.SIGXCPU:
@@ -176,17 +195,18 @@ class _Worker:
         self._wire.send_bytes(json.dumps(message).encode())
 
 
-def _read(wire: Connection, most_pixels: int) -> tuple[dict[str, Any], bytes | None]:
+def _read(wire: Connection, most_pixels: int) -> Image | ItemError | None:
+    """The worker's next frame, its error, or None at the end."""
     message = json.loads(wire.recv_bytes(_HEADER_BYTES))
     if "end" in message:
-        return message, None
+        return _error(message) if "code" in message else None
     height, width = message["shape"]
     if not (0 < height * width <= most_pixels):
         raise ValueError("a frame of impossible size")
     pixels = wire.recv_bytes(height * width * 3)
     if len(pixels) != height * width * 3:
         raise ValueError("a frame cut short")
-    return message, pixels
+    return _image(message, pixels)
 
 
 def _image(message: dict[str, Any], pixels: bytes) -> Image:
@@ -208,4 +228,6 @@ def _image(message: dict[str, Any], pixels: bytes) -> Image:
 def _error(message: dict[str, Any]) -> ItemError:
     code = message["code"] if message["code"] in CODES else "decoder_crashed"
     kind = FetchError if message["stage"] == "fetch" else DecodeError
-    return kind(str(message["message"]), code=code)
+    error = kind(str(message["message"]), code=code)
+    error.sha256, error.format = message.get("sha256"), message.get("format")
+    return error

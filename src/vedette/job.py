@@ -45,6 +45,8 @@ class Job:
         self._pending = 0
         self._decoded = False
         self._failure: Failure | None = None
+        self._sha256: str | None = None
+        self._format: str | None = None
         self._scores: dict[int, list[Scores]] = {}
         self._regions: list[Region] = []
         self._best: tuple[float, Prediction] | None = None
@@ -76,6 +78,7 @@ class Job:
             self._decode_ms = decode_ms
             if failure is not None:
                 self._failure = failure.failure()
+                self._sha256, self._format = failure.sha256, failure.format
         self._complete_if_done()
 
     def predicted(
@@ -131,7 +134,7 @@ class Job:
         first = self._first
         return Record(
             key=self.item.key,
-            sha256=first.sha256 if first else None,
+            sha256=first.sha256 if first else self._sha256,
             width=first.width if first else None,
             height=first.height if first else None,
             frames=len(frames),
@@ -141,7 +144,7 @@ class Job:
             failure=failure,
             models=(self._model,),
             times_ms={"decode": self._decode_ms, "infer": self._infer_ms},
-            format=first.format if first else None,
+            format=first.format if first else self._format,
             timeline=tuple(
                 FrameScore(index, self._times.get(index), frame.as_dict())
                 for index, frame in frames.items()

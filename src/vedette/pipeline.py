@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import TracebackType
@@ -92,7 +92,7 @@ class Scanner:
         """
         return self.submit(as_item(image)).result()
 
-    def scan_many(self, images: Iterable[Scannable]) -> Iterator[Record]:
+    def scan_many(self, images: Iterable[Scannable]) -> Generator[Record, None, None]:
         """The Records of many images, in their order, as they become ready.
 
         ``images`` is read in the calling thread, only as far ahead as ``in_flight`` and
@@ -242,6 +242,7 @@ def _decoder(model: Classifier, settings: Settings) -> Decoder:
         limits=settings.limits,
         sampling=settings.video,
         fit=None if settings.scan.exact_decode else model.fit,
+        icc=model.icc,
     )
     if settings.scan.hardened:
         from vedette.hardened import HardenedDecoder

@@ -123,8 +123,17 @@ def load_policy(name_or_path: str | Path) -> Policy:
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
         raise UnknownNameError("policy", str(name_or_path), PRESETS)
+    return parse_policy(read_policy_text(path), str(path))
+
+
+def read_policy_text(path: Path) -> str:
+    """The text of a policy file.
+
+    Raises:
+        PolicyError: it cannot be read, or is not text.
+    """
     try:
-        return parse_policy(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise PolicyError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from typing import Literal
+from typing import IO, Literal
 
 HEAD_BYTES = 512
 """How much of a file :func:`sniff` wants to see."""
@@ -125,18 +126,21 @@ def looks_cut(fmt: Format, data: bytes) -> bool:
     if fmt is BMP:
         return int.from_bytes(data[2:6], "little") > len(data)
     if data[4:8] == b"ftyp":
-        return _boxes_end(data) > len(data)
+        return boxes_cut(io.BytesIO(data))
     return False
 
 
-def _boxes_end(data: bytes) -> int:
-    """Where the last top-level ISO-BMFF box says that it ends."""
+def boxes_cut(stream: IO[bytes]) -> bool:
+    """Whether the last top-level box of an ISO media file says that it ends past the file's end."""
+    length = stream.seek(0, io.SEEK_END)
     at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
+    while at + 8 <= length:
+        stream.seek(at)
+        head = stream.read(16)
+        size = int.from_bytes(head[:4], "big")
         if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
+            size = int.from_bytes(head[8:16], "big")
         if size < 8:  # 0 = to the end of the file
-            return len(data)
+            return False
         at += size
-    return at
+    return at > length

@@ -65,7 +65,7 @@ class Item:
     meta: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """One decoded picture: sRGB, EXIF turn applied, alpha composited."""
 
@@ -99,7 +99,7 @@ class Region:
     frame: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """All that one forward pass says about one image."""
 
@@ -114,7 +114,7 @@ class Prediction:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """Probability per category, and which categories the model can see at all."""
 
@@ -124,6 +124,14 @@ class Scores:
     covered: NDArray[np.bool_]
     """bool [n categories]"""
     calibrated: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scores):
+            return NotImplemented
+        return (self.as_dict(), self.calibrated) == (other.as_dict(), other.calibrated)
+
+    def __hash__(self) -> int:
+        return hash((tuple(self.as_dict().items()), self.calibrated))
 
     def __getitem__(self, category: Category) -> float | None:
         """The probability of ``category``, or None where it is not covered."""
@@ -188,4 +196,5 @@ class Record:
     format: str | None = None
     timeline: tuple[FrameScore, ...] = ()
     """Per frame, for files of more than one frame; empty for a still picture."""
-    embedding: Float32 | None = None
+    embedding: Float32 | None = field(default=None, compare=False)
+    """float32 [d], on request; of the frame with the highest score."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from vedette.errors import DecodeError
+from vedette.errors import DecodeError, VedetteError
 from vedette.extras import require
 from vedette.settings import Limits, VideoSampling
-from vedette.sniff import Format
+from vedette.sniff import MP4, Format, boxes_cut
 from vedette.types import Float32, Image
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def video_frames(
 
     Raises:
         DecodeError: ``too_many_bytes``, ``truncated``, ``corrupt``, ``too_many_pixels``,
-            ``too_many_frames``, ``timeout``.
+            ``too_many_frames``, ``timeout``, ``out_of_memory``, ``unsupported_format``.
         MissingExtraError: PyAV is not installed.
     """
     av = require("av", extra="video")
@@ -47,16 +48,42 @@ def video_frames(
     stream.seek(0)
     try:
         with av.open(stream, format=fmt.demuxer) as container:
-            yield from _sample(av, container, fmt, sha256, limits, sampling, deadline)
-    except (av.error.FFmpegError, ValueError, IndexError, ArithmeticError) as error:
-        code = "truncated" if isinstance(error, av.error.EOFError) else "corrupt"
-        raise DecodeError(f"{fmt.name}: {error}", code=code) from error
-    except MemoryError as error:
-        raise DecodeError(f"{fmt.name}: not enough memory", code="out_of_memory") from error
+            if not container.streams.video:
+                code = "truncated" if _is_cut(fmt, stream) else "unsupported_format"
+                raise DecodeError(f"{fmt.name} without a video track", code=code)
+            yield from _sample(container, fmt, sha256, limits, sampling, deadline)
+    except VedetteError:
+        raise
+    except Exception as error:
+        raise _decode_error(error, fmt, stream) from error
+
+
+@dataclass(slots=True)
+class _Track:
+    """One video track and how far it has been sampled. A file may hold several, one hidden."""
+
+    stream: Any
+    next_s: float = float("-inf")
+    before: Float32 | None = None
+    frames: int = 0
+
+    def take(self, frame: Any, sampling: VideoSampling) -> float | None:
+        """The time of ``frame`` in seconds if it is to be scanned, else None."""
+        time_s = float(frame.time) if frame.time is not None else self._nominal_time()
+        self.frames += 1
+        thumbnail, before = _thumbnail(frame), self.before
+        self.before = thumbnail
+        cut = before is None or np.abs(thumbnail - before).mean() >= sampling.scene_change
+        if not cut and time_s < self.next_s:
+            return None
+        self.next_s = time_s + sampling.interval_s
+        return time_s
+
+    def _nominal_time(self) -> float:
+        return self.frames / float(self.stream.average_rate or 25)
 
 
 def _sample(
-    av: Any,
     container: Any,
     fmt: Format,
     sha256: str,
@@ -64,43 +91,41 @@ def _sample(
     sampling: VideoSampling,
     deadline: Deadline,
 ) -> Iterator[Image]:
-    if not container.streams.video:
-        raise DecodeError(f"{fmt.name} without a video track", code="unsupported_format")
-    track = container.streams.video[0]
-    track.codec_context.thread_count = 1  # the pipeline's workers are the parallel part
-    scanned = 0
-    next_s = float("-inf")
-    before: Float32 | None = None
-    index = -1
-    for index, frame in enumerate(container.decode(track)):
+    streams = container.streams.video
+    tracks = {s.index: _Track(s) for s in streams if s.codec_context is not None}
+    unknown = DecodeError(f"{fmt.name}: a track of an unknown codec", code="unsupported_format")
+    if not tracks:
+        raise unknown
+    for track in tracks.values():
+        track.stream.codec_context.thread_count = 1  # the pipeline's workers are the parallel part
+        _check_pixels(track.stream.codec_context, limits)
+    declared = sum(track.stream.frames for track in tracks.values())
+    scanned, index = 0, -1
+    for packet in container.demux([track.stream for track in tracks.values()]):
         deadline.check()
-        if frame.width * frame.height > limits.pixels:
-            raise DecodeError(
-                f"{frame.width} x {frame.height} px is more than {limits.pixels} pixels",
-                code="too_many_pixels",
-            )
-        thumbnail = _thumbnail(frame)
-        time_s = float(frame.time) if frame.time is not None else _nominal_time(track, index)
-        cut = before is None or np.abs(thumbnail - before).mean() >= sampling.scene_change
-        before = thumbnail
-        if not cut and time_s < next_s:
-            continue
-        next_s = time_s + sampling.interval_s
-        if scanned == limits.frames:
-            raise DecodeError(
-                f"more than {limits.frames} frames to scan at every {sampling.interval_s:g} s",
-                code="too_many_frames",
-            )
-        scanned += 1
-        pixels = _upright(frame)
-        height, width = pixels.shape[:2]
-        yield Image(pixels, sha256, width, height, fmt.name, index, track.frames, time_s)
+        for frame in packet.decode():
+            index += 1
+            _check_pixels(frame, limits)
+            time_s = tracks[packet.stream.index].take(frame, sampling)
+            if time_s is None:
+                continue
+            if scanned == limits.frames:
+                raise DecodeError(
+                    f"more than {limits.frames} frames to scan at every {sampling.interval_s:g} s",
+                    code="too_many_frames",
+                )
+            scanned += 1
+            pixels = _upright(frame)
+            height, width = pixels.shape[:2]
+            yield Image(pixels, sha256, width, height, fmt.name, index, declared, time_s)
     # A cut file often just stops. The count in its header tells; it may be off by a few frames
     # (edit lists), so only a clear shortfall is called one.
-    if index + 1 < 0.9 * track.frames - 2:
+    if index + 1 < 0.9 * declared - 2:
         raise DecodeError(
-            f"{fmt.name}: {index + 1} of {track.frames} frames are there", code="truncated"
+            f"{fmt.name}: {index + 1} of {declared} frames are there", code="truncated"
         )
+    if len(tracks) < len(streams):
+        raise unknown
     if scanned == 0:
         raise DecodeError(f"{fmt.name}: no frame could be decoded", code="corrupt")
 
@@ -117,9 +142,13 @@ def _thumbnail(frame: Any) -> Float32:
     return np.asarray(small.to_ndarray(), dtype=np.float32) * np.float32(1 / 255)
 
 
-def _nominal_time(track: Any, index: int) -> float:
-    rate = float(track.average_rate or 25)
-    return index / rate
+def _check_pixels(frame: Any, limits: Limits) -> None:
+    """``frame``, or a decoder that will make frames of its size."""
+    if frame.width * frame.height > limits.pixels:
+        raise DecodeError(
+            f"{frame.width} x {frame.height} px is more than {limits.pixels} pixels",
+            code="too_many_pixels",
+        )
 
 
 def _hash(stream: IO[bytes], limit: int, deadline: Deadline) -> str:
@@ -131,3 +160,17 @@ def _hash(stream: IO[bytes], limit: int, deadline: Deadline) -> str:
         digest.update(chunk)
         deadline.check()
     return digest.hexdigest()
+
+
+def _decode_error(error: Exception, fmt: Format, stream: IO[bytes]) -> DecodeError:
+    """What FFmpeg's or PyAV's own exception means. They raise all kinds, so the catch is wide."""
+    if isinstance(error, MemoryError):
+        return DecodeError(f"{fmt.name}: not enough memory", code="out_of_memory")
+    cut = isinstance(error, EOFError) or _is_cut(fmt, stream)
+    message = " ".join(str(error).split()) or type(error).__name__
+    return DecodeError(f"{fmt.name}: {message}", code="truncated" if cut else "corrupt")
+
+
+def _is_cut(fmt: Format, stream: IO[bytes]) -> bool:
+    """Whether a file that failed ends too early; only ever names the failure."""
+    return fmt is MP4 and boxes_cut(stream)

@@ -81,39 +81,47 @@ def from_dict(data: Mapping[str, Any]) -> Record:
     Raises:
         KeyError, ValueError, TypeError: it is not one.
     """
-    calibrated = data.get("calibrated")
+    calibrated = _maybe(str, data.get("calibrated"))
     embedding = data.get("embedding")
     failure = data["failure"]
     if failure is not None and failure["code"] not in CODES:
         raise ValueError(f"unknown failure code {failure['code']!r}")
     return Record(
         key=_as(str, data["key"]),
-        sha256=data["sha256"],
-        width=data["width"],
-        height=data["height"],
+        sha256=_maybe(str, data["sha256"]),
+        width=_maybe(int, data["width"]),
+        height=_maybe(int, data["height"]),
         frames=_as(int, data["frames"]),
         scores=_read_scores(data["scores"], calibrated) if data["scores"] else None,
         regions=tuple(
-            Region(r["label"], float(r["score"]), _box(r["box"]), r.get("frame", 0))
+            Region(
+                _as(str, r["label"]), float(r["score"]), _box(r["box"]), _as(int, r.get("frame", 0))
+            )
             for r in data["regions"]
         ),
         verdict=Verdict(
             Action(data["action"]),
             tuple(
                 Reason(
-                    Category(r["category"]), r["p"], r["threshold"], r.get("label"), r.get("text")
+                    Category(r["category"]),
+                    float(r["p"]),
+                    float(r["threshold"]),
+                    _maybe(str, r.get("label")),
+                    _maybe(str, r.get("text")),
                 )
                 for r in data["reasons"]
             ),
             _as(str, data["policy"]),
         ),
         failure=Failure(failure["stage"], failure["code"], failure["message"]) if failure else None,
-        models=tuple(data["models"]),
-        times_ms=dict(data["times_ms"]),
-        format=data.get("format"),
+        models=tuple(_as(str, model) for model in data["models"]),
+        times_ms={_as(str, step): float(ms) for step, ms in data["times_ms"].items()},
+        format=_maybe(str, data.get("format")),
         timeline=tuple(
             FrameScore(
-                f["frame"], f["time_s"], {Category(k): float(v) for k, v in f["scores"].items()}
+                _as(int, f["frame"]),
+                None if f["time_s"] is None else float(f["time_s"]),
+                {Category(k): float(v) for k, v in f["scores"].items()},
             )
             for f in data.get("timeline", ())
         ),
@@ -186,6 +194,10 @@ def _read_scores(given: Mapping[str, Any], calibrated: str | None) -> Scores:
 def _box(values: Any) -> tuple[int, int, int, int]:
     x, y, w, h = (_as(int, value) for value in values)
     return x, y, w, h
+
+
+def _maybe(kind: type[Any], value: Any) -> Any:
+    return None if value is None else _as(kind, value)
 
 
 def _as(kind: type[Any], value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +15,8 @@ from vedette.errors import ModelError
 from vedette.extras import available, require
 
 _MAX_SHAPES = 16
-"""Networks kept compiled, one for each input shape. Models pad to a few shapes (a static shape
-runs up to a fifth faster than a dynamic one); past this many the oldest goes."""
+"""Networks a stream keeps compiled, one for each input shape. Models pad to a few shapes (a static
+shape runs up to a fifth faster than a dynamic one); past this many the oldest goes."""
 
 
 @lru_cache(maxsize=1)
@@ -33,75 +32,85 @@ def cpu_has_bf16() -> bool:
 
 
 class OpenVinoSession:
-    """See :class:`vedette.backends.base.Session`."""
+    """See :class:`vedette.backends.base.Session`.
+
+    Each stream is a set of networks of its own, compiled for one stream on its own threads and not
+    pinned to a core: networks of several shapes that share streams get in each other's way (a
+    third slower on photographs of mixed shapes, docs/performance.md).
+    """
 
     backend = "openvino"
 
     def __init__(self, path: Path, norm: PixelNorm | None, precision: str) -> None:
         self.precision = precision
         self.streams, threads = streams_and_threads()
-        self._config = {
+        config = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-            "NUM_STREAMS": self.streams,
-            "INFERENCE_NUM_THREADS": self.streams * threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
         }
         try:
-            self._model = _core().read_model(str(path))
+            model = _core().read_model(str(path))
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot load {path.name}: {error}") from error
         if norm is not None:
-            self._model = _with_norm(self._model, norm)
-        self._inputs = [port.get_any_name() for port in self._model.inputs]
-        self._outputs = [port.get_any_name() for port in self._model.outputs]
-        self._lock = threading.Lock()
-        self._compiled: dict[tuple[tuple[int, ...], ...], _Compiled] = {}
+            model = _with_norm(model, norm)
+        self._inputs = [port.get_any_name() for port in model.inputs]
+        self._outputs = [port.get_any_name() for port in model.outputs]
+        # Last in, first out: a lone caller stays on one stream and compiles nothing twice.
+        self._idle: queue.LifoQueue[_Stream] = queue.LifoQueue()
+        for _ in range(self.streams):
+            self._idle.put(_Stream(model, self._inputs, config))
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """See :class:`vedette.backends.base.Session`."""
         values = [np.ascontiguousarray(inputs[name]) for name in self._inputs]
-        compiled = self._for_shapes(tuple(value.shape[1:] for value in values))
-        each = [compiled.infer([v[i : i + 1] for v in values]) for i in range(len(values[0]))]
+        stream = self._idle.get()
+        try:
+            # One by one: on a core's own thread a batch is no faster, and so no image's values
+            # can depend on its neighbours.
+            each = [stream.infer([v[i : i + 1] for v in values]) for i in range(len(values[0]))]
+        finally:
+            self._idle.put(stream)
         return {
             name: np.concatenate([outputs[k] for outputs in each])
             for k, name in enumerate(self._outputs)
         }
 
-    def _for_shapes(self, shapes: tuple[tuple[int, ...], ...]) -> _Compiled:
-        with self._lock:
-            compiled = self._compiled.get(shapes)
-            if compiled is None:
-                while len(self._compiled) >= _MAX_SHAPES:
-                    self._compiled.pop(next(iter(self._compiled)))
-                compiled = _Compiled(self._compile(shapes))
-                self._compiled[shapes] = compiled
-            return compiled
+
+class _Stream:
+    """Networks for one caller at a time, compiled for each input shape when it first comes."""
+
+    def __init__(self, model: Any, inputs: list[str], config: Mapping[str, Any]) -> None:
+        self._model = model
+        self._inputs = inputs
+        self._config = config
+        self._requests: dict[tuple[tuple[int, ...], ...], Any] = {}
+
+    def infer(self, values: list[Array]) -> list[Array]:
+        result = self._request(tuple(value.shape for value in values)).infer(
+            dict(enumerate(values)), share_inputs=True, share_outputs=False
+        )
+        return [result[k] for k in range(len(result))]
+
+    def _request(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
+        request = self._requests.get(shapes)
+        if request is None:
+            while len(self._requests) >= _MAX_SHAPES:
+                self._requests.pop(next(iter(self._requests)))
+            request = self._compile(shapes).create_infer_request()
+            self._requests[shapes] = request
+        return request
 
     def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
-        model = self._model.clone()
-        named = {name: [1, *shape] for name, shape in zip(self._inputs, shapes, strict=True)}
+        named = {name: list(shape) for name, shape in zip(self._inputs, shapes, strict=True)}
         try:
+            model = self._model.clone()
             model.reshape(named)
             return _core().compile_model(model, "CPU", self._config)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot compile for {named}: {error}") from error
-
-
-class _Compiled:
-    """A network compiled for one shape, and its idle infer requests."""
-
-    def __init__(self, network: Any) -> None:
-        self._network = network
-        self._outputs = range(len(network.outputs))
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def infer(self, values: list[Array]) -> list[Array]:
-        try:
-            request = self._idle.get_nowait()
-        except queue.Empty:
-            request = self._network.create_infer_request()
-        result = request.infer(dict(enumerate(values)), share_inputs=True, share_outputs=False)
-        self._idle.put(request)
-        return [result[k] for k in self._outputs]
 
 
 def _with_norm(model: Any, norm: PixelNorm) -> Any:

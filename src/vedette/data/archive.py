@@ -36,6 +36,8 @@ _BROKEN = (
 )
 """What the standard library raises on archives that are broken or made to break it."""
 
+_SMALL_BYTES = 2**23
+
 _DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
     "gzip": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
     "bzip2": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
@@ -71,53 +73,96 @@ class _Names:
         self._seen: dict[str, int] = {}
 
     def key(self, name: str) -> str:
-        key = self._prefix + to_key(name)
-        count = self._seen[key] = self._seen.get(key, 0) + 1
-        return key if count == 1 else f"{key}#{count}"
+        key = first = self._prefix + to_key(name)
+        count = self._seen.get(first, 0)
+        while key in self._seen:  # more than once where a member is itself called "name#2"
+            count += 1
+            key = f"{first}#{count}"
+        self._seen[first] = count or 1
+        self._seen[key] = 1
+        return key
+
+
+class _Budget:
+    """How many bytes the members of one archive may still expand to, all together."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = self._left = limits.archive_bytes
+
+    def spend(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise _bomb(f"more than {self._most} bytes")
+
+
+class _Counted:
+    """A member's stream that is paid for as it is read."""
+
+    def __init__(self, stream: IO[bytes], budget: _Budget) -> None:
+        self._stream = stream
+        self._budget = budget
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._budget.spend(len(data))
+        return data
 
 
 def _read_zip(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item]:
-    _check_directory(stream, limits)
-    with zipfile.ZipFile(stream) as archive:
+    declared = _declared_members(stream)
+    budget = _Budget(limits)
+    with zipfile.ZipFile(cast(IO[bytes], _ZipStream(stream, limits))) as archive:
         members = archive.infolist()
         if len(members) > limits.archive_members:
             raise _bomb(f"{len(members)} members")
-        budget = limits.archive_bytes
         for member in members:
             if member.is_dir():
                 continue
             key = names.key(member.filename)
             if stat.S_ISLNK(member.external_attr >> 16):
                 yield Item(key, Failure("fetch", "link_in_archive", "a symbolic link"))
-                continue
-            if member.flag_bits & 0x1:
+            elif member.flag_bits & 0x1:
                 yield Item(key, Failure("fetch", "encrypted", "an encrypted member"))
-                continue
-            item = _member(key, partial(archive.open, member), limits)
-            budget -= len(item.data) if isinstance(item.data, bytes) else limits.bytes
-            if budget < 0:
-                raise _bomb(f"more than {limits.archive_bytes} bytes")
-            yield item
+            else:
+                yield _member(key, partial(archive.open, member), limits, budget)
+        if declared not in (None, min(len(members), 0xFFFF), len(members) & 0xFFFF):
+            # A directory that is shorter than it says: other programs see members that we do not.
+            raise zipfile.BadZipFile(f"{len(members)} of {declared} members are listed")
 
 
-def _check_directory(stream: IO[bytes], limits: Limits) -> None:
-    """Refuse a zip whose directory alone would fill the memory, before it is parsed."""
+def _declared_members(stream: IO[bytes]) -> int | None:
+    """The count of members in the record at a zip's end, which zipfile does not look at."""
     size = stream.seek(0, 2)
     stream.seek(max(0, size - 2**16 - 22))
     tail = stream.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at >= 0 and len(tail) >= at + 16:
-        directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little")
-        if directory_bytes == 0xFFFFFFFF:  # zip64: the 64-bit record stands just before
-            at = tail.rfind(b"PK\x06\x06")
-            directory_bytes = int.from_bytes(tail[at + 40 : at + 48], "little") if at >= 0 else 0
-        if directory_bytes > limits.archive_members * 512:
-            raise _bomb(f"a directory of {directory_bytes} bytes")
     stream.seek(0)
+    at = tail.rfind(b"PK\x05\x06")
+    return int.from_bytes(tail[at + 10 : at + 12], "little") if at >= 0 else None
+
+
+class _ZipStream:
+    """A zip's stream that refuses to hand over a directory that would fill the memory."""
+
+    def __init__(self, stream: IO[bytes], limits: Limits) -> None:
+        self._stream = stream
+        self._most = limits.archive_members
+        self.seek, self.tell, self.seekable = stream.seek, stream.tell, stream.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        # The directory is read in one piece; members, and what is not worth a check, in small ones.
+        if size <= _SMALL_BYTES:
+            return self._stream.read(size)
+        if size > self._most * 512:
+            raise _bomb(f"a directory of {size} bytes")
+        data = self._stream.read(size)
+        if data.count(b"PK\x01\x02") > self._most:
+            raise _bomb(f"more than {self._most} members")
+        return data
 
 
 def _read_tar(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item]:
     metered = _Metered(stream, limits)
+    budget = _Budget(limits)
     with tarfile.open(fileobj=cast(IO[bytes], metered), mode="r:") as archive:
         count = 0
         while (member := archive.next()) is not None:
@@ -131,7 +176,7 @@ def _read_tar(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item
             if not member.isfile():
                 yield Item(key, Failure("fetch", "link_in_archive", "a link or a device"))
                 continue
-            yield _member(key, partial(_extracted, archive, member), limits)
+            yield _member(key, partial(_extracted, archive, member), limits, budget)
     metered.check_end()
 
 
@@ -139,17 +184,21 @@ def _extracted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return cast(IO[bytes], archive.extractfile(member))  # None only for what isfile() ruled out
 
 
-def _member(key: str, open_member: Callable[[], IO[bytes]], limits: Limits) -> Item:
+def _member(
+    key: str, open_member: Callable[[], IO[bytes]], limits: Limits, budget: _Budget
+) -> Item:
     """One member's bytes as an Item, or why not."""
     try:
         with open_member() as stream:
-            data = read_bounded(stream, limits.bytes, "the member")
+            data = read_bounded(_Counted(stream, budget), limits.bytes, "the member")
     except FetchError as error:
         if error.code == "archive_bomb":
             raise
         return Item(key, error.failure())
     except EOFError as error:
         return Item(key, Failure("fetch", "truncated", _said(error)))
+    except NotImplementedError as error:
+        return Item(key, Failure("fetch", "unsupported_format", _said(error)))
     except _BROKEN as error:
         return Item(key, Failure("fetch", "corrupt", _said(error)))
     fmt = sniff.sniff(data[: sniff.HEAD_BYTES])
@@ -165,13 +214,15 @@ class _Metered:
         self._stream = stream
         self._most_at_once = limits.bytes + 2**20
         self._most = limits.archive_bytes
+        self._last = b""
         self.name = ""
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > self._most_at_once:
             raise _bomb(f"a part of {size} bytes")
         self._check(self._stream.tell() + size)
-        return self._stream.read(size)
+        self._last = self._stream.read(size)
+        return self._last
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence == 0:
@@ -182,8 +233,14 @@ class _Metered:
         return self._stream.tell()
 
     def check_end(self) -> None:
-        """Read on a little: a checksum at the end of the compressed stream is verified there."""
-        self._stream.read(2**16)
+        """Raise unless the archive ended as it should; tarfile takes any bad header for the end.
+
+        Reads on a little: a checksum at the end of a compressed stream is verified there.
+        """
+        if self._last != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("a member's header is damaged or missing")
+        if self._stream.read(2**16).strip(b"\0"):
+            raise tarfile.ReadError("there is more behind the end mark")
 
     def _check(self, position: int) -> None:
         if position > self._most + 2**16:

@@ -38,7 +38,9 @@ def to_path(key: str) -> str:
     if not _ESCAPE.search(key):
         return key
     raw = b"".join(
-        bytes([int(part[2:], 16)]) if _ESCAPE.fullmatch(part) else part.encode()
+        bytes([int(part[2:], 16)])
+        if _ESCAPE.fullmatch(part)
+        else part.encode("utf-8", "surrogateescape")
         for part in re.split(r"(\\x[0-9a-f]{2})", key)
     )
     return os.fsdecode(raw)

@@ -62,16 +62,30 @@ class PathSource:
             if not matches:
                 yield Item(shard.id, Failure("fetch", "not_found", "the pattern matches nothing"))
             return
-        yield from self._visit(os.path.normpath(path))
+        # An empty name is no file, not the current folder: it is most often an unset variable.
+        yield from self._visit(os.path.normpath(path) if path else path)
+
+    def count_files(self) -> int:
+        """How many files there are to visit, for a progress bar: archives count as one."""
+        return sum(
+            1
+            for path in self._paths
+            for root in ([path] if os.path.lexists(path) else glob.glob(path, recursive=True))
+            for _, _, names in ([("", [], [root])] if os.path.isfile(root) else os.walk(root))
+            for _ in names
+        )
 
     def find(self, key: str) -> Item | None:
         """See :class:`vedette.data.base.Source`."""
         path = to_path(key)
         if os.path.lexists(path):
             return Item(key, Path(path))
-        archive_key, _, member = key.partition(MEMBER)
-        if member:
-            return next((i for i in self._file(to_path(archive_key)) if i.key == key), None)
+        at = key.find(MEMBER)
+        while at >= 0:  # more than one where a folder's name ends in "!"
+            archive = to_path(key[:at])
+            if os.path.isfile(archive):
+                return next((i for i in self._file(archive) if i.key == key), None)
+            at = key.find(MEMBER, at + 1)
         return None
 
     def _visit(self, root: str) -> Iterator[Item]:
@@ -130,14 +144,12 @@ class PathSource:
 
 
 def _distinct(paths: Iterable[str]) -> list[str]:
-    """``paths`` without those that are named twice or lie in a folder named before."""
-    kept: list[str] = []
-    roots: set[str] = set()
+    """``paths`` without those that are named twice or lie in a folder that is named as well."""
+    roots: dict[str, str] = {}
     for path in paths:
-        absolute = os.path.abspath(path)
-        if absolute not in roots and not any(
-            str(parent) in roots for parent in Path(absolute).parents
-        ):
-            kept.append(path)
-            roots.add(absolute)
-    return kept
+        roots.setdefault(os.path.abspath(path), path)
+    return [
+        path
+        for absolute, path in roots.items()
+        if not any(str(parent) in roots for parent in Path(absolute).parents)
+    ]

@@ -89,6 +89,11 @@ class Classifier(Protocol):
         ...
 
     @property
+    def icc(self) -> bool:
+        """Whether it wants colours as viewers show them; false only for parity with a peer."""
+        ...
+
+    @property
     def runtime(self) -> str:
         """Backend and precision in words, e.g. ``openvino bf16``."""
         ...

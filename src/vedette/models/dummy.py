@@ -38,6 +38,7 @@ class Dummy:
     card = CARD
     streams = 1
     fit: Fit | None = CARD.fit
+    icc = True
     runtime = "numpy fp32"
 
     def prepare(self, image: Image) -> Prepared:
@@ -51,7 +52,9 @@ class Dummy:
         cell = _SIZE // _GRID
         grid = pixels.reshape(len(batch), _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4))
         features = grid.reshape(len(batch), -1)
-        probs = 1 / (1 + np.exp(-(features - 0.5) @ _WEIGHTS))
+        # Not a matrix product: BLAS rounds a row differently in batches of different sizes.
+        logits = ((features.astype(np.float64) - 0.5)[:, :, None] * _WEIGHTS).sum(axis=1)
+        probs = 1 / (1 + np.exp(-logits))
         norms = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
         embeddings = (features / norms).astype(np.float32)
         return [

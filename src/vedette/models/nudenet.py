@@ -7,7 +7,7 @@ Two models over one file of weights:
     network's stride (up to a quarter less to compute than a square).
 ``nudenet-compatible``
     What the nudenet package's own Python does, for parity: BGR, padded to a square before a
-    resize without antialias. Its boxes and scores equal the package's.
+    resize without antialias, colours as stored. Its boxes and scores equal the package's.
 
 docs/models.md has the measured differences.
 """
@@ -100,6 +100,7 @@ class NudeNet:
     """See :class:`vedette.models.base.Classifier`."""
 
     card = CARD
+    icc = True
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -129,6 +130,7 @@ class CompatibleNudeNet(NudeNet):
     """NudeNet with the nudenet package's own preparation."""
 
     card = COMPATIBLE_CARD
+    icc = False  # OpenCV shows it the pixels as stored
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -151,32 +153,49 @@ def _padded(side: int) -> int:
 def _sample_square(pixels: UInt8, side: int) -> UInt8:
     """``pixels`` on a black square of ``side`` px, sampled bilinearly to 320 x 320.
 
-    Sample positions are pixel centres, and nothing is averaged beyond the four neighbours: the
-    definition of OpenCV's INTER_LINEAR. The square itself is never made.
+    The arithmetic of OpenCV's INTER_LINEAR on uint8, to the bit: weights of 11 bits, the column
+    sums shifted before they are weighted. The square itself is never made.
     """
-    ys, y_weights = _positions(side)
-    xs, x_weights = _positions(side)
     height, width = pixels.shape[:2]
-    out = np.zeros((_SIZE, _SIZE, 3), dtype=np.float32)
-    for y, wy in zip(ys, y_weights, strict=True):
-        rows = pixels[np.minimum(y, height - 1)]
-        wy = np.where(y < height, wy, 0).astype(np.float32)
-        for x, wx in zip(xs, x_weights, strict=True):
-            wx = np.where(x < width, wx, 0).astype(np.float32)
-            out += rows[:, np.minimum(x, width - 1)] * (wy[:, None, None] * wx[None, :, None])
-    return np.rint(out).astype(np.uint8)
+    top, bottom, top_weight, bottom_weight = _sample_positions(side)
+    left, right, left_weight, right_weight = _sample_positions(side, firm_border=True)
+
+    def columns(rows: NDArray[np.intp]) -> NDArray[np.int32]:
+        taken = pixels[np.minimum(rows, height - 1)].astype(np.int32)
+        taken[rows >= height] = 0
+        lefts: NDArray[np.int32] = taken[:, np.minimum(left, width - 1)]
+        rights = taken[:, np.minimum(right, width - 1)]
+        lefts[:, left >= width] = 0
+        rights[:, right >= width] = 0
+        lefts *= left_weight[:, None]
+        lefts += rights * right_weight[:, None]
+        return lefts
+
+    above = (top_weight[:, None, None] * (columns(top) >> 4)) >> 16
+    below = (bottom_weight[:, None, None] * (columns(bottom) >> 4)) >> 16
+    return ((above + below + 2) >> 2).astype(np.uint8)
 
 
-def _positions(
-    side: int,
-) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], tuple[Float32, Float32]]:
-    """The two neighbours of each of 320 sample positions along ``side`` px, and their weights."""
-    centre = (np.arange(_SIZE) + 0.5) * (side / _SIZE) - 0.5
-    centre = np.clip(centre, 0, side - 1)
+def _sample_positions(
+    side: int, *, firm_border: bool = False
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
+    """The two neighbours of each of 320 sample centres along ``side`` px, and their weights.
+
+    ``firm_border`` gives a sample beyond the border one neighbour of full weight. OpenCV does so
+    along x only; along y it weighs the same pixel twice, which rounds differently.
+    """
+    centre = ((np.arange(_SIZE) + 0.5) * (side / _SIZE) - 0.5).astype(np.float32)
     low = np.floor(centre).astype(np.intp)
-    high = np.minimum(low + 1, side - 1)
     weight = (centre - low).astype(np.float32)
-    return (low, high), (1 - weight, weight)
+    if firm_border:
+        weight = np.where((low < 0) | (low >= side - 1), np.float32(0), weight)
+    unit = np.float32(2048)
+    return (
+        np.clip(low, 0, side - 1),
+        np.clip(low + 1, 0, side - 1),
+        np.rint((1 - weight) * unit).astype(np.int32),
+        np.rint(weight * unit).astype(np.int32),
+    )
 
 
 def _regions(rows: Float32, prepared: Prepared) -> tuple[Region, ...]:
@@ -223,12 +242,15 @@ def _suppress(boxes: NDArray[np.float64]) -> list[int]:
         wide = np.minimum(x[best] + w[best], (x + w)[left]) - np.maximum(x[best], x[left])
         high = np.minimum(y[best] + h[best], (y + h)[left]) - np.maximum(y[best], y[left])
         common = np.maximum(wide, 0) * np.maximum(high, 0)
-        union = np.maximum(area[best] + area[left] - common, 1e-9)
-        left = left[common / union <= _SAME_THING_IOU]
+        total = area[best] + area[left]
+        # Two boxes of no area (clipped away at a border) are one thing, as OpenCV has it.
+        empty = total <= np.finfo(np.float64).eps
+        overlap = np.where(empty, 1.0, common / np.where(empty, 1.0, total - common))
+        left = left[overlap <= _SAME_THING_IOU]
     return kept
 
 
-def _weights() -> Path:
+def weights_path() -> Path:
     """The network inside the installed nudenet wheel; the package's code is never imported.
 
     Raises:
@@ -253,7 +275,7 @@ def _weights() -> Path:
 
 
 def _open(options: ModelOptions) -> Session:
-    path = _weights()
+    path = weights_path()
     choice = choose(options.backend, options.precision, CARD.precisions)
     return open_session(path, PixelNorm(), choice)
 

@@ -1,0 +1,191 @@
+"""What happens to files after their verdict: quarantine of the blocked, censored copies.
+
+Both are safe to repeat: a scan that was killed between a Record and its action acts again when it
+is resumed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import PIL.Image
+
+from vedette.data.keys import MEMBER
+from vedette.decode import DecodeOptions, InlineDecoder
+from vedette.errors import ItemError, VedetteError
+from vedette.fetch import open_regular
+from vedette.settings import Limits
+from vedette.types import Action, Item, Record, Region, UInt8
+
+_CELLS = 6
+"""Pixelation: cells along a region's longer side, few enough that no detail is left."""
+_MARGIN = 0.1
+"""Part of a region's size that is added on each side: boxes are a little tight."""
+
+
+class FileAction(Protocol):
+    """Something done with a file for its Record."""
+
+    def act(self, record: Record, item: Item) -> bool:
+        """Do it; False where it does not apply or could not be done, which :meth:`told` counts.
+
+        Raises:
+            VedetteError: ``write_failed``.
+        """
+        ...
+
+    def told(self) -> Iterable[str]:
+        """Lines for the summary."""
+        ...
+
+
+@dataclass(slots=True)
+class Quarantine:
+    """Moves (or copies) blocked files into a folder that only its owner can read."""
+
+    folder: Path
+    move: bool
+    _done: int = 0
+    _gone: int = 0
+
+    def act(self, record: Record, item: Item) -> bool:
+        """See :class:`FileAction`. Archive members are copied out; the archive stays."""
+        if record.verdict.action is not Action.BLOCK:
+            return False
+        target = safe_path(self.folder, record.key)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.chmod(self.folder, 0o700)
+            if isinstance(item.data, bytes):
+                _write_private(target, item.data)
+            elif isinstance(item.data, Path):
+                with open_regular(item.data) as source, _private(target) as copy:
+                    shutil.copyfileobj(source, copy)
+                if self.move:
+                    item.data.unlink()
+            else:
+                self._gone += 1
+                return False
+        except ItemError:
+            self._gone += 1  # a pipe or an unreadable file can be blocked, but not moved
+            return False
+        except OSError as error:
+            raise VedetteError(
+                f"cannot quarantine {record.key}: {error.strerror or error}", code="write_failed"
+            ) from error
+        self._done += 1
+        return True
+
+    def told(self) -> Iterable[str]:
+        """See :class:`FileAction`."""
+        if self._done:
+            yield f"{self._done} {'moved' if self.move else 'copied'} to {self.folder}"
+        if self._gone:
+            yield f"{self._gone} blocked but not quarantined: no file that could be read"
+
+
+@dataclass(slots=True)
+class Censor:
+    """Writes copies of flagged pictures with their regions pixelated."""
+
+    folder: Path
+    limits: Limits
+    labels: frozenset[str]
+    """Region labels that count as unsafe; others (faces, feet) are left as they are."""
+    _done: int = 0
+    _not_done: int = 0
+
+    def act(self, record: Record, item: Item) -> bool:
+        """See :class:`FileAction`.
+
+        The copy is a new picture from the decoded pixels: no EXIF, no embedded thumbnail that
+        would still show what was hidden. Animations and videos are not censored.
+        """
+        if record.verdict.action is Action.ALLOW:
+            return False
+        regions = [r for r in record.regions if r.label in self.labels]
+        pixels = self._pixels(item) if regions and record.frames == 1 else None
+        if pixels is None:
+            self._not_done += 1
+            return False
+        target = safe_path(self.folder, record.key)
+        jpeg = record.format == "JPEG"
+        suffix = ".jpg" if jpeg else ".png"
+        if target.suffix.lower() != suffix and not (jpeg and target.suffix.lower() == ".jpeg"):
+            target = target.with_name(target.name + suffix)
+        stream = io.BytesIO()
+        censored = PIL.Image.fromarray(pixelated(pixels, regions))
+        censored.save(stream, "JPEG" if jpeg else "PNG", **({"quality": 92} if jpeg else {}))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(stream.getvalue())
+        except OSError as error:
+            raise VedetteError(
+                f"cannot write {target}: {error.strerror or error}", code="write_failed"
+            ) from error
+        self._done += 1
+        return True
+
+    def told(self) -> Iterable[str]:
+        """See :class:`FileAction`."""
+        if self._done:
+            yield f"{self._done} censored copies in {self.folder}"
+        if self._not_done:
+            yield (
+                f"{self._not_done} flagged but not censored: no region that counts, several "
+                "frames, or not readable"
+            )
+
+    def _pixels(self, item: Item) -> UInt8 | None:
+        decoder = InlineDecoder(DecodeOptions(limits=self.limits))
+        try:
+            images = list(decoder.frames(item))
+        except ItemError:
+            return None
+        # Only the white composite is written: the copy has no transparency left to hide in.
+        return images[0].pixels if images else None
+
+
+def pixelated(pixels: UInt8, regions: Iterable[Region]) -> UInt8:
+    """A copy of ``pixels`` [H, W, 3] in which each region is a few cells of its mean colours."""
+    out = pixels.copy()
+    height, width = out.shape[:2]
+    for region in regions:
+        x, y, w, h = region.box
+        dx, dy = round(w * _MARGIN), round(h * _MARGIN)
+        left, right = max(0, x - dx), min(width, x + w + dx)
+        top, bottom = max(0, y - dy), min(height, y + h + dy)
+        if left >= right or top >= bottom:
+            continue
+        part = PIL.Image.fromarray(np.ascontiguousarray(out[top:bottom, left:right]))
+        cell = max(part.width, part.height) / _CELLS
+        cells = (max(1, round(part.width / cell)), max(1, round(part.height / cell)))
+        coarse = part.resize(cells, PIL.Image.Resampling.BOX)
+        out[top:bottom, left:right] = np.asarray(
+            coarse.resize(part.size, PIL.Image.Resampling.NEAREST)
+        )
+    return out
+
+
+def safe_path(folder: Path, key: str) -> Path:
+    """Where the file of ``key`` goes inside ``folder``: its own path, unable to lead out of it."""
+    parts = [part for part in key.replace(MEMBER, "/").split("/") if part not in ("", ".")]
+    safe = ["__up__" if part == ".." else part.replace("\x00", "_") for part in parts]
+    return folder.joinpath(*safe) if safe else folder / "unnamed"
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    with _private(path) as stream:
+        stream.write(data)
+
+
+def _private(path: Path) -> io.BufferedWriter:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    return os.fdopen(descriptor, "wb")

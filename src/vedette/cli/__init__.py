@@ -1,0 +1,48 @@
+"""The command line. Each file parses, calls and prints; ``--help`` imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vedette import __version__
+from vedette.cli import decide, models, policy, report, scan
+from vedette.cli.common import guarded
+
+app = typer.Typer(
+    help="Is this image safe to show? Scan pictures, archives and videos, offline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vedette {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Is this image safe to show? Scan pictures, archives and videos, offline."""
+
+
+app.command("scan")(guarded(scan.scan))
+app.command("decide")(guarded(decide.decide))
+app.command("report")(guarded(report.report))
+app.add_typer(policy.app, name="policy")
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Entry point of the ``vedette`` program."""
+    app()

@@ -1,0 +1,13 @@
+"""Text from outside, made safe to show."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """``text`` with control and direction characters spelt out.
+
+    A file name must not drive the terminal, nor turn the reading direction to look like another.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

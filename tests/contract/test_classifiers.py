@@ -1,0 +1,99 @@
+"""What every registered classifier keeps to."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.pictures import drawn
+from vedette.errors import UnknownNameError, UsageError
+from vedette.models.base import Classifier, ModelOptions
+from vedette.models.registry import build, collect, entries, get
+from vedette.scores import to_scores
+from vedette.types import Image
+
+
+@pytest.fixture(scope="module", params=sorted(entries()))
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    return build(request.param, ModelOptions(precision="fp32"))
+
+
+def image(seed: int, width: int, height: int) -> Image:
+    pixels = np.asarray(drawn(seed, width, height))
+    return Image(pixels, "0" * 64, width, height, "PNG", frame=seed)
+
+
+SIZES = [(120, 90), (90, 120), (1, 1), (1, 2000), (2000, 1), (640, 480), (33, 500)]
+
+
+def test_card_is_complete(classifier: Classifier) -> None:
+    card = classifier.card
+    for text in (card.id, card.revision, card.licence, card.terms, card.trained_on, card.source):
+        assert text.strip()
+    assert card.sha256 is None or len(card.sha256) == 64
+    assert "@" not in card.id
+    assert card.model == f"{card.id}@{card.revision}"
+    assert card.covered, "a model that covers no category cannot give a verdict"
+    assert card.precisions[0] == "fp32"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_any_shape_is_prepared_and_scored(classifier: Classifier, size: tuple[int, int]) -> None:
+    prepared = classifier.prepare(image(3, *size))
+    assert prepared.pixels.dtype == np.uint8
+    assert prepared.pixels.flags["C_CONTIGUOUS"]
+    assert (prepared.width, prepared.height, prepared.frame) == (*size, 3)
+    (prediction,) = classifier.infer([prepared])
+    scores = to_scores(prediction, classifier.card.labels)
+    assert set(scores.as_dict()) == set(classifier.card.covered)
+    assert prediction.labels == tuple(classifier.card.labels)
+    assert prediction.model == classifier.card.model
+    assert all(
+        r.label in prediction.labels
+        and 0 < r.score <= 1
+        and r.frame == 3
+        and 0 <= r.box[0] <= r.box[0] + r.box[2] <= size[0]
+        and 0 <= r.box[1] <= r.box[1] + r.box[3] <= size[1]
+        for r in prediction.regions
+    )
+
+
+def test_preparing_leaves_the_image_alone(classifier: Classifier) -> None:
+    one = image(1, 200, 150)
+    before = one.pixels.copy()
+    classifier.prepare(one)
+    np.testing.assert_array_equal(one.pixels, before)
+
+
+def test_same_result_alone_in_a_batch_and_from_threads(classifier: Classifier) -> None:
+    prepared = [classifier.prepare(image(seed, 160, 120)) for seed in range(6)]
+    alone = [classifier.infer([p])[0] for p in prepared]
+    together = classifier.infer(prepared)
+    with ThreadPoolExecutor(3) as pool:
+        threaded = list(pool.map(lambda p: classifier.infer([p])[0], prepared))
+    for one, two, three in zip(alone, together, threaded, strict=True):
+        np.testing.assert_array_equal(one.probs, two.probs)
+        np.testing.assert_array_equal(one.probs, three.probs)
+        assert one.regions == two.regions == three.regions
+        if one.embedding is not None:
+            assert two.embedding is not None
+            np.testing.assert_array_equal(one.embedding, two.embedding)
+
+
+def test_different_pictures_differ(classifier: Classifier) -> None:
+    first, second = classifier.infer([classifier.prepare(image(s, 160, 120)) for s in (1, 2)])
+    assert not np.array_equal(first.probs, second.probs)
+
+
+def test_registry_refuses_duplicates() -> None:
+    entry = get("dummy")
+    with pytest.raises(UsageError, match="two models are called 'dummy'"):
+        collect([entry, entry])
+
+
+def test_registry_answers_a_typo() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        get("nudnet")
+    assert caught.value.hint == "did you mean 'nudenet'?"
