@@ -23,7 +23,7 @@ import cv2
 import nudenet
 import numpy as np
 
-from vedette import ScanOptions, Scanner, Settings
+from vedette import Scanner, ScanOptions, Settings
 from vedette.backends.base import PixelNorm, Session, choose, cores, open_session
 from vedette.decode import DecodeOptions, InlineDecoder
 from vedette.models.base import Prepared

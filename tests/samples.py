@@ -58,11 +58,12 @@ FRAMES_OF = {
 
 
 def pattern(width: int = WIDTH, height: int = HEIGHT) -> UInt8:
-    """A blue-green gradient, [height, width, 3], whose top left quarter's corner is red."""
+    """A blue-green gradient over noise, [height, width, 3], whose top left corner is red."""
     y, x = np.mgrid[0:height, 0:width]
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[..., 1] = 40 + 160 * x // max(width - 1, 1)
     pixels[..., 2] = 40 + 160 * y // max(height - 1, 1)
+    pixels[height * 2 // 3 :] = noise(width, height - height * 2 // 3)
     pixels[: max(height // 3, 1), : max(width // 3, 1)] = RED
     return pixels
 

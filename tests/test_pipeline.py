@@ -198,7 +198,14 @@ def test_everything_that_python_gives(tmp_path: Path) -> None:
     picture = drawn(4)
     path = tmp_path / "a.png"
     path.write_bytes(encoded(picture))
-    given: list[Any] = [path, str(path), path.read_bytes(), picture, np.asarray(picture), Item("x", path)]
+    given: list[Any] = [
+        path,
+        str(path),
+        path.read_bytes(),
+        picture,
+        np.asarray(picture),
+        Item("x", path),
+    ]
     with Scanner("dummy") as scanner:
         records = [scanner.scan(one) for one in given]
         with pytest.raises(UsageError):

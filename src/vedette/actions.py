@@ -6,28 +6,30 @@ is resumed.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import PIL.Image
 
-from vedette.data.keys import MEMBER
 from vedette.decode import DecodeOptions, InlineDecoder
-from vedette.errors import ItemError, VedetteError
+from vedette.errors import FetchError, ItemError, VedetteError
 from vedette.fetch import open_regular
 from vedette.settings import Limits
-from vedette.types import Action, Item, Record, Region, UInt8
+from vedette.types import Action, Failure, Item, Record, Region, UInt8
 
 _CELLS = 6
 """Pixelation: cells along a region's longer side, few enough that no detail is left."""
 _MARGIN = 0.1
 """Part of a region's size that is added on each side: boxes are a little tight."""
+_NAME_BYTES = 200
 
 
 class FileAction(Protocol):
@@ -59,20 +61,13 @@ class Quarantine:
         """See :class:`FileAction`. Archive members are copied out; the archive stays."""
         if record.verdict.action is not Action.BLOCK:
             return False
-        target = safe_path(self.folder, record.key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.chmod(self.folder, 0o700)
-            if isinstance(item.data, bytes):
-                _write_private(target, item.data)
-            elif isinstance(item.data, Path):
-                with open_regular(item.data) as source, _private(target) as copy:
-                    shutil.copyfileobj(source, copy)
-                if self.move:
-                    item.data.unlink()
-            else:
-                self._gone += 1
-                return False
+            with _opened(item) as source:
+                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                os.chmod(self.folder, 0o700)
+                _keep(source, self.folder, record.key)
+            if self.move and isinstance(item.data, Path):
+                item.data.unlink()
         except ItemError:
             self._gone += 1  # a pipe or an unreadable file can be blocked, but not moved
             return False
@@ -176,16 +171,72 @@ def pixelated(pixels: UInt8, regions: Iterable[Region]) -> UInt8:
 
 def safe_path(folder: Path, key: str) -> Path:
     """Where the file of ``key`` goes inside ``folder``: its own path, unable to lead out of it."""
-    parts = [part for part in key.replace(MEMBER, "/").split("/") if part not in ("", ".")]
-    safe = ["__up__" if part == ".." else part.replace("\x00", "_") for part in parts]
+    parts = [part for part in key.split("/") if part not in ("", ".")]
+    safe = ["__up__" if part == ".." else _short(part.replace("\x00", "_")) for part in parts]
     return folder.joinpath(*safe) if safe else folder / "unnamed"
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    with _private(path) as stream:
-        stream.write(data)
+def _short(part: str) -> str:
+    """A file name of at most 200 bytes; archives may hold longer ones than file systems."""
+    encoded = part.encode("utf-8", "surrogatepass")
+    if len(encoded) <= _NAME_BYTES:
+        return part
+    return encoded[: _NAME_BYTES - 17].decode("utf-8", "ignore") + "~" + _digest(encoded)
 
 
-def _private(path: Path) -> io.BufferedWriter:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    return os.fdopen(descriptor, "wb")
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+@contextmanager
+def _opened(item: Item) -> Iterator[IO[bytes]]:
+    """The item's bytes as a stream.
+
+    Raises:
+        FetchError: they cannot be had.
+    """
+    match item.data:
+        case bytes() as data:
+            yield io.BytesIO(data)
+        case Path() as path:
+            with open_regular(path) as stream:
+                yield stream
+        case Failure() as failure:
+            raise FetchError(failure.message, code=failure.code)
+
+
+def _keep(source: IO[bytes], folder: Path, key: str) -> None:
+    """Write ``source`` below ``folder``; what is there with the same content stays as it is.
+
+    Two keys may lead to one place (``x//a`` and ``x/a``): the second one's name is made its own.
+    """
+    target = safe_path(folder, key)
+    own = target.with_name(f"{target.stem[:100]}~{_digest(key.encode())}{target.suffix[:20]}")
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in (target, own):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            if _same(source, path):
+                return
+            continue
+        with os.fdopen(descriptor, "wb") as copy:
+            shutil.copyfileobj(source, copy)
+        return
+    # Left half-written by a killed scan, under this key's own name: write it again.
+    with own.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
+
+
+def _same(source: IO[bytes], path: Path) -> bool:
+    """Whether ``path`` holds what ``source`` does; ``source`` is put back to its start."""
+    try:
+        with path.open("rb") as other:
+            while chunk := source.read(2**20):
+                if other.read(2**20) != chunk:
+                    return False
+            return not other.read(1)
+    except IsADirectoryError:
+        return False
+    finally:
+        source.seek(0)

@@ -223,7 +223,7 @@ def _frames(
 ) -> Iterator[Image]:
     limits = options.limits
     _check_pixels(picture.size, limits)
-    count = _count(picture, limits.frames, deadline)
+    count, problem = _count(picture, limits.frames, deadline)
     elapsed_ms = 0.0
     for index in range(min(count, limits.frames)):
         picture.seek(index)  # 0 too: a HEIC opens at its primary picture, which may be any
@@ -239,24 +239,34 @@ def _frames(
                 Image(pixels, sha256, width, height, fmt.name, index, count, time_s, view), picture
             )
     deadline.check()
+    if problem is not None:
+        raise problem
     if count > limits.frames:
         raise _too_many_frames(limits)
 
 
-def _count(picture: ImageFile.ImageFile, most: int, deadline: Deadline) -> int:
-    """Frames that the file declares; a TIFF's pages are counted no further than ``most`` + 1.
+def _count(
+    picture: ImageFile.ImageFile, most: int, deadline: Deadline
+) -> tuple[int, Exception | None]:
+    """Frames that the file declares, and what stopped the count: those before it are still good.
 
-    Pillow's count of TIFF pages takes time quadratic in their number: hours, for a hostile file.
+    A TIFF's pages are counted no further than ``most`` + 1: Pillow's own count takes time quadratic
+    in their number, hours for a hostile file.
     """
-    if not isinstance(picture, TiffImagePlugin.TiffImageFile):
-        return int(getattr(picture, "n_frames", 1))
-    for page in range(1, most + 1):
-        deadline.check()
-        try:
+    pages = range(1, most + 1) if isinstance(picture, TiffImagePlugin.TiffImageFile) else ()
+    count = 1
+    try:
+        if not pages:
+            count = int(getattr(picture, "n_frames", 1))
+        for page in pages:
+            deadline.check()
             picture.seek(page)
-        except EOFError:
-            return page
-    return most + 1
+            count = page + 1
+    except EOFError as error:
+        return count, None if pages else error
+    except Exception as error:  # noqa: BLE001 - raised again behind the frames that are there
+        return count, error
+    return count, None
 
 
 def _load(picture: ImageFile.ImageFile, fit: Fit | None) -> tuple[int, int]:

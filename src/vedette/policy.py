@@ -52,7 +52,11 @@ class RegionRule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A user's own definition of unsafe."""
+    """A user's own definition of unsafe.
+
+    Raises:
+        PolicyError: ``on_failure`` is ``allow``.
+    """
 
     name: str
     version: str
@@ -66,6 +70,10 @@ class Policy:
     """For an image scanned by a model that cannot see some category in scope. ``allow`` judges by
     the covered ones alone; ``review`` or ``block`` fails closed."""
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.on_failure is Action.ALLOW:
+            raise PolicyError("on_failure cannot be 'allow': not scanned is not safe")
 
     @property
     def id(self) -> str:
@@ -156,10 +164,12 @@ def parse_policy(text: str, where: str) -> Policy:
         raise PolicyError(f"{where}: name must be text without '@'")
     if isinstance(version, bool) or not isinstance(version, int | str) or version == "":
         raise PolicyError(f"{where}: version must be a number or text")
-    categories = {
-        _category(key, where): _rule(value, f"{where}: [categories.{key}]")
-        for key, value in _table(table, "categories", where).items()
-    }
+    categories: dict[Category, Rule] = {}
+    for key, value in _table(table, "categories", where).items():
+        category = _category(key, where)
+        if category in categories:
+            raise PolicyError(f"{where}: category {key!r} is given twice")
+        categories[category] = _rule(value, f"{where}: [categories.{key}]")
     regions = {
         label: _region_rule(value, f"{where}: [regions.{label}]")
         for label, value in _table(table, "regions", where).items()

@@ -18,6 +18,7 @@ from vedette.types import (
     SCORE_DECIMALS,
     Action,
     Failure,
+    Float32,
     FrameScore,
     Reason,
     Record,
@@ -25,6 +26,8 @@ from vedette.types import (
     Scores,
     Verdict,
 )
+
+_MOST = float(np.finfo(np.float32).max)
 
 
 def to_dict(record: Record) -> dict[str, Any]:
@@ -70,62 +73,65 @@ def from_line(line: str | bytes, where: str = "record") -> Record:
     """
     try:
         return from_dict(json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         message = f"{where}: not a Record: {type(error).__name__}: {error}"
         raise UsageError(message, code="bad_record") from error
+    except RecursionError as error:
+        raise UsageError(f"{where}: not a Record: nested too deep", code="bad_record") from error
 
 
 def from_dict(data: Mapping[str, Any]) -> Record:
     """The Record of a JSON object.
 
+    Every value is checked: a stored Record is decided again, and what compares with nothing (a
+    NaN, a text) would pass every threshold.
+
     Raises:
-        KeyError, ValueError, TypeError: it is not one.
+        LookupError, ValueError, TypeError, AttributeError, OverflowError: it is not one.
     """
-    calibrated = _maybe(str, data.get("calibrated"))
-    embedding = data.get("embedding")
-    failure = data["failure"]
-    if failure is not None and failure["code"] not in CODES:
-        raise ValueError(f"unknown failure code {failure['code']!r}")
     return Record(
         key=_as(str, data["key"]),
         sha256=_maybe(str, data["sha256"]),
         width=_maybe(int, data["width"]),
         height=_maybe(int, data["height"]),
         frames=_as(int, data["frames"]),
-        scores=_read_scores(data["scores"], calibrated) if data["scores"] else None,
+        scores=_read_scores(data["scores"], _maybe(str, data.get("calibrated"))),
         regions=tuple(
             Region(
-                _as(str, r["label"]), float(r["score"]), _box(r["box"]), _as(int, r.get("frame", 0))
+                _as(str, r["label"]),
+                _probability(r["score"]),
+                _box(r["box"]),
+                _as(int, r.get("frame", 0)),
             )
-            for r in data["regions"]
+            for r in _as(list, data["regions"])
         ),
         verdict=Verdict(
             Action(data["action"]),
             tuple(
                 Reason(
                     Category(r["category"]),
-                    float(r["p"]),
-                    float(r["threshold"]),
+                    _probability(r["p"]),
+                    _probability(r["threshold"]),
                     _maybe(str, r.get("label")),
                     _maybe(str, r.get("text")),
                 )
-                for r in data["reasons"]
+                for r in _as(list, data["reasons"])
             ),
             _as(str, data["policy"]),
         ),
-        failure=Failure(failure["stage"], failure["code"], failure["message"]) if failure else None,
-        models=tuple(_as(str, model) for model in data["models"]),
-        times_ms={_as(str, step): float(ms) for step, ms in data["times_ms"].items()},
+        failure=_read_failure(data["failure"]),
+        models=tuple(_as(str, model) for model in _as(list, data["models"])),
+        times_ms={_as(str, step): _number(ms) for step, ms in data["times_ms"].items()},
         format=_maybe(str, data.get("format")),
         timeline=tuple(
             FrameScore(
                 _as(int, f["frame"]),
-                None if f["time_s"] is None else float(f["time_s"]),
-                {Category(k): float(v) for k, v in f["scores"].items()},
+                None if f["time_s"] is None else _number(f["time_s"]),
+                {Category(name): _probability(p) for name, p in f["scores"].items()},
             )
             for f in data.get("timeline", ())
         ),
-        embedding=np.asarray(embedding, dtype=np.float32) if embedding is not None else None,
+        embedding=_read_embedding(data.get("embedding")),
     )
 
 
@@ -180,20 +186,45 @@ def _seconds(time_s: float | None) -> float | None:
     return None if time_s is None else round(time_s, 3)
 
 
-def _read_scores(given: Mapping[str, Any], calibrated: str | None) -> Scores:
+def _read_scores(given: Mapping[str, Any], calibrated: str | None) -> Scores | None:
     p = np.zeros(len(Category), dtype=np.float32)
     covered = np.zeros(len(Category), dtype=np.bool_)
     for name, value in given.items():
-        category = Category(name)
-        if not 0 <= float(value) <= 1:
-            raise ValueError(f"{name}: {value} is not a probability")
-        p[category.position], covered[category.position] = float(value), True
-    return Scores(p, covered, calibrated)
+        position = Category(name).position
+        p[position], covered[position] = _probability(value), True
+    return Scores(p, covered, calibrated) if given else None
+
+
+def _read_failure(given: Mapping[str, Any] | None) -> Failure | None:
+    if given is None:
+        return None
+    if given["code"] not in CODES:
+        raise ValueError(f"unknown failure code {given['code']!r}")
+    return Failure(_as(str, given["stage"]), given["code"], _as(str, given["message"]))
+
+
+def _read_embedding(given: Any) -> Float32 | None:
+    if given is None:
+        return None
+    return np.asarray([_number(x) for x in _as(list, given)], dtype=np.float32)
 
 
 def _box(values: Any) -> tuple[int, int, int, int]:
     x, y, w, h = (_as(int, value) for value in values)
     return x, y, w, h
+
+
+def _number(value: Any) -> float:
+    # Past float32 too: an embedding's values must stay finite there.
+    if type(value) not in (int, float) or not abs(value) < _MOST:
+        raise ValueError(f"{value!r} is not a finite number")
+    return float(value)
+
+
+def _probability(value: Any) -> float:
+    if not 0 <= _number(value) <= 1:
+        raise ValueError(f"{value!r} is not in 0..1")
+    return float(value)
 
 
 def _maybe(kind: type[Any], value: Any) -> Any:

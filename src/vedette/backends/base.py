@@ -60,6 +60,18 @@ class Choice:
     precision: str
 
 
+def check_names(backend: str, precision: str) -> None:
+    """Refuse names that are none.
+
+    Raises:
+        UnknownNameError: no such backend or precision.
+    """
+    if backend not in ("auto", *BACKENDS):
+        raise UnknownNameError("backend", backend, ("auto", *BACKENDS))
+    if precision not in ("auto", *PRECISIONS):
+        raise UnknownNameError("precision", precision, ("auto", *PRECISIONS))
+
+
 def choose(backend: str, precision: str, allowed: Sequence[str]) -> Choice:
     """Settle ``auto``: bf16 on OpenVINO where the CPU computes it natively, else fp32.
 
@@ -73,10 +85,7 @@ def choose(backend: str, precision: str, allowed: Sequence[str]) -> Choice:
         ModelError: a precision that the card or the backend does not admit.
         MissingExtraError: no backend is installed.
     """
-    if backend not in ("auto", *BACKENDS):
-        raise UnknownNameError("backend", backend, ("auto", *BACKENDS))
-    if precision not in ("auto", *PRECISIONS):
-        raise UnknownNameError("precision", precision, ("auto", *PRECISIONS))
+    check_names(backend, precision)
     if precision != "auto" and precision not in allowed:
         raise ModelError(
             f"{precision} is not offered for this model: it changes its verdicts",

@@ -14,6 +14,7 @@ app = typer.Typer(
     help="Is this image safe to show? Scan pictures, archives and videos, offline.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: Rich alone takes longer than all the rest
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -195,7 +195,7 @@ def _member(
         if error.code == "archive_bomb":
             raise
         return Item(key, error.failure())
-    except EOFError as error:
+    except (EOFError, tarfile.ReadError) as error:  # the compressed stream's end, or the file's
         return Item(key, Failure("fetch", "truncated", _said(error)))
     except NotImplementedError as error:
         return Item(key, Failure("fetch", "unsupported_format", _said(error)))

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
+from PIL.ExifTags import Base
 
+from vedette.colour import exif_turn
 from vedette.data.keys import to_key
 from vedette.errors import UsageError
-from vedette.types import Item
+from vedette.types import Failure, Item
 
 Scannable = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any] | Item
 
@@ -42,15 +44,27 @@ def as_item(given: Scannable) -> Item:
     )
 
 
-def _encoded(picture: PIL.Image.Image) -> bytes:
-    """Uncompressed TIFF: every Pillow mode, its profile and its EXIF, nothing lost."""
-    if picture.has_transparency_data and picture.mode not in ("RGBA", "LA"):
-        picture = picture.convert("RGBA")
-    elif picture.mode in ("HSV", "PA", "La", "RGBa"):
-        picture = picture.convert("RGB")
+def _encoded(picture: PIL.Image.Image) -> bytes | Failure:
+    """Uncompressed TIFF, turned upright: every Pillow mode and its profile, nothing lost."""
     stream = io.BytesIO()
-    profile = picture.info.get("icc_profile")
-    picture.save(stream, "TIFF", icc_profile=profile, exif=picture.getexif())
+    try:
+        picture.load()  # before its EXIF is asked: loading a TIFF turns it
+        turn = exif_turn(picture)
+        if turn is not None:
+            picture = picture.transpose(turn)
+        if picture.mode == "La":
+            picture = picture.convert("LA")  # Pillow knows no straight way to RGBA
+        if picture.has_transparency_data and picture.mode not in ("RGBA", "LA"):
+            picture = picture.convert("RGBA")
+        elif picture.mode == "HSV":
+            picture = picture.convert("RGB")
+        upright = PIL.Image.Exif()
+        upright[Base.Orientation] = 1  # else one in the picture's XMP would count
+        profile = picture.info.get("icc_profile")
+        picture.save(stream, "TIFF", icc_profile=profile, exif=upright)
+    except Exception as error:  # noqa: BLE001 - a picture may be read only now, and be broken
+        message = f"{picture.format or picture.mode}: {' '.join(str(error).split())}"
+        return Failure("decode", "truncated" if "truncated" in message else "corrupt", message)
     return stream.getvalue()
 
 

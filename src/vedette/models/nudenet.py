@@ -103,7 +103,7 @@ class NudeNet:
     icc = True
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self.streams = session.streams
         self.fit: Fit | None = CARD.fit
         self.runtime = f"{session.backend} {session.precision}"
@@ -118,7 +118,7 @@ class NudeNet:
 
     def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
         """See :class:`vedette.models.base.Classifier`."""
-        output = self._session.run({"images": np.stack([p.pixels for p in batch])})["output0"]
+        output = self.session.run({"images": np.stack([p.pixels for p in batch])})["output0"]
         peaks = np.clip(output[:, 4:].max(axis=2), 0, 1)
         return [
             Prediction(_LABEL_NAMES, probs, self.card.model, regions=_regions(rows, prepared))

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import entry_points
 
 import vedette.models
+from vedette.backends.base import check_names
 from vedette.errors import UnknownNameError, UsageError
 from vedette.models.base import Classifier, ModelEntry, ModelOptions
 
@@ -56,5 +57,12 @@ def get(name: str) -> ModelEntry:
 
 
 def build(name: str, options: ModelOptions | None = None) -> Classifier:
-    """The classifier of that name, loaded and ready."""
-    return get(name).build(options or ModelOptions())
+    """The classifier of that name, loaded and ready.
+
+    Raises:
+        UnknownNameError: no such model, backend or precision.
+        ModelError: its weights or its backend cannot be used.
+    """
+    options = options or ModelOptions()
+    check_names(options.backend, options.precision)  # also for models that need no backend
+    return get(name).build(options)
