@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -258,3 +259,33 @@ def test_hardened_gives_the_same_records(place: Path) -> None:
         return out
 
     assert records("--hardened") == records()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
+def test_progress_goes_to_the_terminal_and_results_to_the_pipe(place: Path) -> None:
+    folder_of(place / "pictures", 400)
+    terminal, theirs = pty.openpty()
+    command = [sys.executable, "-m", "vedette", "scan", "pictures", "-m", "dummy", "-p", "low.toml"]
+    process = subprocess.Popen(
+        command,
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    shown = b""
+    with process, os.fdopen(terminal, "rb", buffering=0) as screen:
+        assert process.stdout is not None
+        results = process.stdout.read()
+        try:
+            while part := screen.read(4096):
+                shown += part
+        except OSError:  # how Linux says that the other side has closed
+            pass
+    assert process.wait() == 1
+    assert results.count(b"review  pictures/") == 400
+    assert b"scanning" in shown
+    assert b"/400" in shown
+    assert b"Traceback" not in shown
+    assert b"defect" not in shown

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.pictures import drawn, encoded
-from vedette.decode import Decoder, DecodeOptions, InlineDecoder
+from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import CODES, ItemError
 from vedette.hardened import HardenedDecoder
 from vedette.settings import Limits
@@ -41,7 +41,7 @@ def test_bytes_and_paths_alike(decoder: Decoder, tmp_path: Path) -> None:
     [
         (b"", "decode", "empty"),
         (b"hello", "decode", "unsupported_format"),
-        (encoded(drawn(1))[:200], "decode", "truncated"),
+        (encoded(drawn(1, 60, 40))[:200], "decode", "truncated"),
         (encoded(drawn(1, 200, 200)), "decode", "too_many_pixels"),
         (Path("/no/such/file.png"), "fetch", "not_found"),
         (Failure("fetch", "encrypted", "locked"), "fetch", "encrypted"),
@@ -61,11 +61,10 @@ def test_failures_have_a_code(
 def test_frames_before_a_failure_are_given(decoder: Decoder) -> None:
     frames = [drawn(seed, 30, 20) for seed in range(4)]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    seen = []
+    iterator = decoder.frames(Item("x", data))
+    assert [next(iterator).frame, next(iterator).frame] == [0, 1]
     with pytest.raises(ItemError) as caught:
-        for image in decoder.frames(Item("x", data)):
-            seen.append(image.frame)
-    assert seen == [0, 1]
+        next(iterator)
     assert caught.value.code == "too_many_frames"
 
 

@@ -198,7 +198,14 @@ class _Display:
         if self._json:
             typer.echo(wire.to_line(record))
         elif not self._quiet and record.verdict.action != "allow":
-            typer.echo(verdict_line(record))
+            self._print(verdict_line(record))
+
+    def _print(self, line: str) -> None:
+        if self._progress is not None and sys.stdout.isatty():
+            # Through the bar's console, which puts it above the bar.
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            typer.echo(line)
 
     def _count_ahead(self) -> None:
         """Count the files while the scan has begun, for the time left."""
@@ -217,18 +224,26 @@ def _progress() -> Any:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f}/s"),
+        Rate(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=False,  # results may go into a pipe while the bar is on the terminal
     )
 
 
