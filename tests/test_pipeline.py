@@ -15,7 +15,7 @@ import pytest
 
 from tests.classifiers import Habit, NotANumber, choke_on_marked, slow
 from tests.pictures import drawn, encoded, folder_of
-from vedette import Action, Item, Limits, Scanner, ScanOptions, Settings, wire
+from vedette import Action, Item, Limits, Policy, Scanner, ScanOptions, Settings, Verdict, wire
 from vedette.errors import UsageError
 from vedette.types import Record
 
@@ -248,3 +248,15 @@ def test_record_fields_of_a_still_picture(tmp_path: Path) -> None:
     assert record.timeline == ()
     assert set(record.times_ms) == {"decode", "infer"}
     assert all(ms >= 0 for ms in record.times_ms.values())
+
+
+def test_a_defect_in_a_policy_reaches_the_caller_instead_of_hanging_it() -> None:
+    class Broken(Policy):
+        def decide(self, *evidence: object) -> Verdict:
+            raise ZeroDivisionError("a defect")
+
+    policy = Broken(name="broken", version="1", categories={})
+    with Scanner("dummy", policy) as scanner:
+        for _ in range(2):  # the threads outlive it
+            with pytest.raises(ZeroDivisionError, match="a defect"):
+                scanner.submit(Item("a", RED)).result(timeout=20)

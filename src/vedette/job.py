@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -107,21 +108,23 @@ class Job:
         """Complete now, with what there is and ``error``."""
         with self._lock:
             self._failure = self._failure or error.failure()
-            record = self._record()
-        self._set(record)
+        self._complete()
 
     def _complete_if_done(self) -> None:
         with self._lock:
-            if not self._decoded or self._pending:
-                return
-            record = self._record()
-        self._set(record)
+            done = self._decoded and not self._pending
+        if done:
+            self._complete()
 
-    def _set(self, record: Record) -> None:
-        try:
-            self.future.set_result(record)
-        except InvalidStateError:
-            return  # cancelled or abandoned: somebody was faster
+    def _complete(self) -> None:
+        with suppress(InvalidStateError):  # cancelled or abandoned: somebody was faster
+            try:
+                with self._lock:
+                    record = self._record()
+            except Exception as error:  # noqa: BLE001 - a defect must reach who waits, not hang it
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(record)
 
     def _record(self) -> Record:
         frames = {index: worst(self._scores[index]) for index in sorted(self._scores)}

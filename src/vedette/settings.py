@@ -6,7 +6,6 @@ options on the command line win over the file. docs/settings.md lists them all.
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -137,14 +136,13 @@ def validated(section: Any, where: str) -> Any:
     """``section`` itself, once every number in it is in range.
 
     Raises:
-        SettingsError: a limit, an interval or a count that is not positive and finite
-            (``workers`` and ``scene_change`` may be 0).
+        SettingsError: a limit, an interval or a count that is not positive (``workers`` and
+            ``scene_change`` may be 0).
     """
     for f in fields(section):
         value = getattr(section, f.name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        # Finite: a timer that never ends could not stop a decoder that never does.
-        if not (0 < value < math.inf or (f.name in {"workers", "scene_change"} and value == 0)):
-            raise SettingsError(f"{where}: {f.name} must be positive and finite, not {value!r}")
+        if not (value > 0 or (f.name in {"workers", "scene_change"} and value == 0)):
+            raise SettingsError(f"{where}: {f.name} must be positive, not {value!r}")
     return section
