@@ -57,8 +57,9 @@ def peer_runner(batch: int) -> Callable[[list[Path]], int]:
     return lambda files: len(detector.detect_batch([str(f) for f in files], batch_size=batch))
 
 
-def scan_runner(precision: str) -> Callable[[list[Path]], int]:
-    scanner = Scanner("nudenet", settings=Settings(scan=ScanOptions(precision=precision)))
+def scan_runner(precision: str, *, hardened: bool = False) -> Callable[[list[Path]], int]:
+    settings = Settings(scan=ScanOptions(precision=precision, hardened=hardened))
+    scanner = Scanner("nudenet", settings=settings)
 
     def run(files: list[Path]) -> int:
         return sum(record.failure is None for record in scanner.scan_many(files))
@@ -115,7 +116,10 @@ def compare(files: list[Path], rounds: int, precisions: list[str]) -> None:
     decode = Contender("decode only", decode_runner())
     scans = {p: Contender(f"vedette {p}", scan_runner(p)) for p in precisions}
     forwards = {p: Contender(f"forward only {p}", forward_runner(p)) for p in precisions}
-    contenders = [*peers, decode, *forwards.values(), *scans.values()]
+    hardened = Contender(
+        f"vedette {precisions[0]} hardened", scan_runner(precisions[0], hardened=True)
+    )
+    contenders = [*peers, decode, *forwards.values(), *scans.values(), hardened]
     for contender in contenders:
         contender.run(files)  # warm: files cached, shapes compiled
     for _ in range(rounds):

@@ -9,21 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
-from vedette.errors import DecodeError, VedetteError
+from vedette.decoding import Deadline
+from vedette.errors import DecodeError, ItemError
 from vedette.extras import require
 from vedette.settings import Limits, VideoSampling
 from vedette.sniff import MP4, Format, boxes_cut
 from vedette.types import Float32, Image
 
-if TYPE_CHECKING:
-    from vedette.decode import Deadline
-
 _THUMBNAIL = 32
 _HASH_CHUNK = 2**20
+_ROUNDING_S = 1e-6
+"""0.2 + 0.1 is more than 0.3: without it a frame that is due would be passed over."""
 
 
 def video_frames(
@@ -52,10 +52,12 @@ def video_frames(
                 code = "truncated" if _is_cut(fmt, stream) else "unsupported_format"
                 raise DecodeError(f"{fmt.name} without a video track", code=code)
             yield from _sample(container, fmt, sha256, limits, sampling, deadline)
-    except VedetteError:
-        raise
     except Exception as error:
-        raise _decode_error(error, fmt, stream) from error
+        failure = error if isinstance(error, ItemError) else _decode_error(error, fmt, stream)
+        failure.sha256, failure.format = sha256, fmt.name
+        if failure is error:
+            raise
+        raise failure from error
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class _Track:
         cut = before is None or np.abs(thumbnail - before).mean() >= sampling.scene_change
         if not cut and time_s < self.next_s:
             return None
-        self.next_s = time_s + sampling.interval_s
+        self.next_s = time_s + sampling.interval_s - _ROUNDING_S
         return time_s
 
     def _nominal_time(self) -> float:

@@ -6,6 +6,7 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from errno import ENOENT
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -111,7 +112,7 @@ class PathSource:
                     continue
                 names = sorted(os.listdir(path), reverse=True)
             except (OSError, ValueError) as error:
-                problem = error if isinstance(error, OSError) else OSError(str(error))
+                problem = error if isinstance(error, OSError) else OSError(ENOENT, str(error))
                 yield Item(key, fetch_error(Path(path), problem).failure())
                 continue
             below = above | {here}
@@ -147,7 +148,7 @@ def _distinct(paths: Iterable[str]) -> list[str]:
     """``paths`` without those that are named twice or lie in a folder that is named as well."""
     roots: dict[str, str] = {}
     for path in paths:
-        roots.setdefault(os.path.abspath(path), path)
+        roots.setdefault(os.path.abspath(path) if path else "", path)
     return [
         path
         for absolute, path in roots.items()
