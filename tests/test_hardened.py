@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -208,7 +209,8 @@ def test_a_worker_that_dies_while_it_decodes(
     decoder: HardenedDecoder, number: signal.Signals
 ) -> None:
     before = children()
-    frames = decoder.frames(Item("key", video([noise(320, 240)] * 60, rate=2)))
+    data = video([noise(320, 240)] * 60, rate=2)
+    frames = decoder.frames(Item("key", data))
     first = next(frames)
     (worker,) = children() - before
     os.kill(worker, number)
@@ -218,6 +220,7 @@ def test_a_worker_that_dies_while_it_decodes(
 
     assert first.frame == 0
     assert info.value.code == "decoder_crashed"
+    assert info.value.sha256 == hashlib.sha256(data).hexdigest()
     assert works(decoder)
 
 

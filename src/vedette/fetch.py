@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from vedette.errors import FetchError
 
@@ -16,7 +17,7 @@ _CODE_BY_ERRNO[errno.ENXIO] = "not_a_file"
 _PIECE_BYTES = 2**22
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open ``path`` for reading if it is a regular file.
 
     Opened without blocking and checked on the open descriptor, so that a pipe put in the file's

@@ -6,6 +6,7 @@ fresh worker.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import queue
@@ -65,6 +66,8 @@ class HardenedDecoder:
             reusable = True
         except ItemError as error:
             reusable = error.code not in ("decoder_crashed", "timeout", "out_of_memory")
+            if error.sha256 is None:  # the worker took it to its grave
+                error.sha256 = self._sha256(item.data)
             raise
         finally:
             if reusable and not self._closed:
@@ -88,6 +91,16 @@ class HardenedDecoder:
                     return worker
                 worker.kill()
         return _Worker(self._options)
+
+    def _sha256(self, data: bytes | Path) -> str | None:
+        """Of a file that cost a worker: what it takes to recognise it elsewhere."""
+        try:
+            if isinstance(data, bytes):
+                return hashlib.sha256(data).hexdigest()
+            with open_regular(data) as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except (ItemError, OSError):
+            return None
 
     def _seconds(self, data: bytes | Path) -> float:
         if isinstance(data, bytes):
