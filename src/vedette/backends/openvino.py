@@ -21,7 +21,11 @@ shape runs up to a fifth faster than a dynamic one); past this many the oldest g
 
 @lru_cache(maxsize=1)
 def _core() -> Any:
-    return require("openvino", extra="openvino").Core()
+    openvino = require("openvino", extra="openvino")
+    # OpenVINO makes its table of types on first use, releasing the GIL meanwhile: two threads that
+    # run their first inference at the same time would wait for each other for ever.
+    openvino.Type.f32.to_dtype()
+    return openvino.Core()
 
 
 def cpu_has_bf16() -> bool:

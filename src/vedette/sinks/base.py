@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vedette.errors import UnknownNameError, VedetteError
+from vedette.extras import require
 from vedette.types import Record
 
 Writer = Callable[[Iterable[Record], Path], None]
@@ -20,10 +21,11 @@ Writer = Callable[[Iterable[Record], Path], None]
 
 
 def writer_for(path: Path) -> Writer:
-    """The writer for the suffix of ``path``.
+    """The writer for the suffix of ``path``, ready: what it needs is asked for here.
 
     Raises:
         UnknownNameError: no writer for that suffix.
+        MissingExtraError: the format needs a library that is not installed.
     """
     from vedette.sinks.csv import write_csv
     from vedette.sinks.jsonl import write_jsonl
@@ -34,10 +36,12 @@ def writer_for(path: Path) -> Writer:
         ".jsonl": write_jsonl,
         ".parquet": write_parquet,
     }
-    try:
-        return writers[path.suffix.lower()]
-    except KeyError:
-        raise UnknownNameError("output format", path.suffix or path.name, writers) from None
+    suffix = path.suffix.lower()
+    if suffix not in writers:
+        raise UnknownNameError("output format", path.suffix or path.name, writers)
+    if suffix == ".parquet":  # not only after hours of scanning
+        require("pyarrow.parquet", extra="parquet")
+    return writers[suffix]
 
 
 @contextmanager
