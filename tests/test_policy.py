@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_types import scores
@@ -23,6 +24,8 @@ from vedette.policy import (
 )
 from vedette.taxonomy import Category
 from vedette.types import Action, Failure, Record, Region, Scores
+
+PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 LABELS = ("FACE_MALE", "FEMALE_BREAST_COVERED", "BUTTOCKS_COVERED")
 GRID = [index / 40 for index in range(41)]
@@ -45,17 +48,18 @@ def rules(draw: st.DrawFn) -> Rule:
     return Rule(None if which == "block" else low, None if which == "review" else high)
 
 
-policies = st.builds(
-    Policy,
-    name=st.just("drawn"),
-    version=st.just("1"),
-    categories=st.dictionaries(st.sampled_from(list(Category)), rules()),
-    regions=st.dictionaries(
+# Every field that a verdict may depend on; the properties below hold for any of these policies.
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.just("drawn"),
+    "version": st.just("1"),
+    "categories": st.dictionaries(st.sampled_from(list(Category)), rules()),
+    "regions": st.dictionaries(
         st.sampled_from(LABELS), st.builds(RegionRule, st.sampled_from(list(Category)), rules())
     ),
-    on_failure=st.sampled_from([Action.REVIEW, Action.BLOCK]),
-    on_uncovered=st.sampled_from(list(Action)),
-)
+    "on_failure": st.sampled_from([Action.REVIEW, Action.BLOCK]),
+    "on_uncovered": st.sampled_from(list(Action)),
+}
+policies = st.builds(Policy, **FIELDS)
 
 
 def severity(
@@ -139,6 +143,11 @@ def test_children_is_at_least_as_strict_as_strict_on_harm(category: Category) ->
 # Deciding
 
 
+def test_the_drawn_policies_vary_every_field() -> None:
+    assert {*FIELDS, "description"} == {field.name for field in dataclasses.fields(Policy)}
+
+
+@PROFILE
 @given(policies, all_scores, regions, failures)
 def test_what_was_not_scanned_is_never_allowed(
     policy: Policy, some: Scores, seen: tuple[Region, ...], failure: Failure
@@ -148,6 +157,7 @@ def test_what_was_not_scanned_is_never_allowed(
         assert verdict.action.severity >= policy.on_failure.severity > Action.ALLOW.severity
 
 
+@PROFILE
 @given(policies, all_scores, regions, failures)
 def test_a_failure_never_makes_a_verdict_milder(
     policy: Policy, some: Scores, seen: tuple[Region, ...], failure: Failure
@@ -158,6 +168,7 @@ def test_a_failure_never_makes_a_verdict_milder(
     assert partly.reasons == whole.reasons
 
 
+@PROFILE
 @given(policies, all_scores, regions)
 def test_the_action_is_the_severest_that_anything_asks_for(
     policy: Policy, some: Scores, seen: tuple[Region, ...]
@@ -180,6 +191,7 @@ def test_the_action_is_the_severest_that_anything_asks_for(
     assert policy.decide(some, seen, None).action.severity == max(wanted)
 
 
+@PROFILE
 @given(policies, all_scores, regions)
 def test_every_reason_is_a_threshold_that_was_reached(
     policy: Policy, some: Scores, seen: tuple[Region, ...]
@@ -193,6 +205,7 @@ def test_every_reason_is_a_threshold_that_was_reached(
         assert verdict.reasons == ()
 
 
+@PROFILE
 @given(policies, all_scores, regions, st.none() | failures)
 def test_more_evidence_of_harm_is_never_judged_milder(
     policy: Policy, some: Scores, seen: tuple[Region, ...], failure: Failure | None
@@ -262,6 +275,7 @@ def test_reasons_carry_the_words_of_the_rule() -> None:
     assert reason.label is None
 
 
+@PROFILE
 @given(policies, policies, all_scores, regions, st.none() | failures)
 def test_applying_a_policy_to_a_record_equals_deciding_its_evidence(
     made_by: Policy,
@@ -425,6 +439,15 @@ def test_a_policy_that_cannot_be_used(text: str, told: str) -> None:
     assert caught.value.code == "bad_policy"
     assert caught.value.message.startswith("house.toml")
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(Policy)])
+def test_no_key_of_a_file_is_ignored(key: str) -> None:
+    lines = {"name": "'house'", "version": "3", "categories": "{ Sexual = { review = 0.5 } }"}
+    lines[key] = "2026-07-01"  # of a type that no key takes
+
+    with pytest.raises(PolicyError, match=key):
+        parse_policy("\n".join(f"{k} = {v}" for k, v in lines.items()), "house.toml")
 
 
 def test_a_typo_in_a_presets_name() -> None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_types import scores
 from vedette.scores import iou, merge_regions, to_scores, worst
 from vedette.taxonomy import Category
 from vedette.types import Prediction, Region, Scores
+
+PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 Box = tuple[int, int, int, int]
 SEXUAL, HATE = Category.SEXUAL, Category.HATE
@@ -78,6 +80,7 @@ def test_labels_and_probabilities_must_be_as_many(count: int) -> None:
 # Frames to a file
 
 
+@PROFILE
 @given(st.lists(all_scores, min_size=1, max_size=5))
 def test_a_file_is_as_bad_as_its_worst_frame(frames: list[Scores]) -> None:
     file = worst(frames).as_dict()
@@ -89,6 +92,7 @@ def test_a_file_is_as_bad_as_its_worst_frame(frames: list[Scores]) -> None:
     assert file == expected
 
 
+@PROFILE
 @given(st.lists(all_scores, min_size=1, max_size=4))
 def test_the_order_of_frames_does_not_matter(frames: list[Scores]) -> None:
     assert same(worst(frames), worst(frames[::-1]))
@@ -118,11 +122,13 @@ def counted_iou(a: Box, b: Box) -> float:
     return len(pixels(a) & pixels(b)) / len(union) if union else 0.0
 
 
+@PROFILE
 @given(boxes, boxes)
 def test_iou_counts_pixels(a: Box, b: Box) -> None:
     assert iou(a, b) == pytest.approx(counted_iou(a, b))
 
 
+@PROFILE
 @given(boxes, boxes)
 def test_iou_is_symmetric_and_a_share(a: Box, b: Box) -> None:
     assert iou(a, b) == iou(b, a)
@@ -157,11 +163,13 @@ regions = st.lists(
 )
 
 
+@PROFILE
 @given(regions)
 def test_merging_equals_the_reference(given_regions: list[Region]) -> None:
     assert list(merge_regions(given_regions)) == merged_by_hand(given_regions)
 
 
+@PROFILE
 @given(regions.flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
 def test_merging_does_not_depend_on_the_order(orders: tuple[list[Region], list[Region]]) -> None:
     given_regions, shuffled = orders
@@ -169,6 +177,7 @@ def test_merging_does_not_depend_on_the_order(orders: tuple[list[Region], list[R
     assert merge_regions(shuffled) == merge_regions(given_regions)
 
 
+@PROFILE
 @given(regions)
 def test_merging_loses_no_label_and_no_best_score(given_regions: list[Region]) -> None:
     def best(some: Sequence[Region]) -> dict[tuple[int, str], float]:

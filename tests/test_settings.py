@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette.errors import SettingsError
@@ -18,6 +18,8 @@ from vedette.settings import (
     load_settings,
     validated,
 )
+
+PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 SECTIONS = {"limits": Limits, "video": VideoSampling, "scan": ScanOptions}
 NUMBERS = [
@@ -137,6 +139,7 @@ def test_a_time_may_be_endless_but_must_be_a_number(tmp_path: Path, name: str) -
             load_settings(written(tmp_path, f"[limits]\n{name} = {value}"))
 
 
+@PROFILE
 @given(st.sampled_from(NUMBERS), st.integers(max_value=-1))
 def test_settings_made_in_python_are_checked_too(place: tuple[str, str], value: int) -> None:
     section, name = place

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette.taxonomy import DEFINITIONS, Category, parse_category
+
+PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 NAMES = [
     "Hate",
@@ -41,6 +43,7 @@ def test_every_category_has_a_definition_of_its_own() -> None:
         assert len(category.definition.split()) >= 8
 
 
+@PROFILE
 @given(st.sampled_from(list(Category)), st.data())
 def test_case_and_separators_do_not_matter(category: Category, data: st.DataObject) -> None:
     letters = [

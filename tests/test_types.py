@@ -8,12 +8,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette import types
 from vedette.taxonomy import Category
 from vedette.types import SCORE_DECIMALS, Action, Item, Region, Scores
+
+PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 DATACLASSES = [
     value
@@ -88,6 +90,7 @@ def test_as_dict_has_the_order_of_the_taxonomy() -> None:
     assert list(scores(backwards).as_dict()) == list(Category)
 
 
+@PROFILE
 @given(st.floats(0, 1, width=32))
 def test_scores_are_rounded_before_anybody_judges_them(p: float) -> None:
     seen = scores({Category.SEXUAL: p})[Category.SEXUAL]
@@ -97,6 +100,7 @@ def test_scores_are_rounded_before_anybody_judges_them(p: float) -> None:
     assert math.isclose(seen, p, abs_tol=10**-SCORE_DECIMALS)
 
 
+@PROFILE
 @given(st.floats(0, 1, width=32))
 def test_a_rounded_score_survives_being_stored_and_read(p: float) -> None:
     once = scores({Category.SEXUAL: p})[Category.SEXUAL]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_policy import failures, policies
@@ -22,6 +22,8 @@ from vedette.policy import PRESETS, load_policy
 from vedette.taxonomy import Category
 from vedette.types import Action, Failure, FrameScore, Reason, Record, Region, Verdict
 from vedette.wire import from_dict, from_line, read_jsonl, to_dict, to_line
+
+PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 DESIGN_KEYS = [
     # The order of the example in the design, which readers of the file see.
@@ -205,6 +207,7 @@ def numbers(value: object) -> Iterator[float]:
         yield value
 
 
+@PROFILE
 @given(records())
 def test_a_line_read_and_written_again_is_the_same_line(record: Record) -> None:
     line = to_line(record)
@@ -213,6 +216,7 @@ def test_a_line_read_and_written_again_is_the_same_line(record: Record) -> None:
     assert to_line(from_line(line.encode())) == line
 
 
+@PROFILE
 @given(records())
 def test_a_line_is_one_line_of_ascii_without_nan(record: Record) -> None:
     line = to_line(record)
@@ -223,6 +227,7 @@ def test_a_line_is_one_line_of_ascii_without_nan(record: Record) -> None:
     assert all(math.isfinite(number) for number in numbers(json.loads(line)))
 
 
+@PROFILE
 @given(records())
 def test_a_record_read_back_has_the_same_evidence(record: Record) -> None:
     read = from_line(to_line(record))
@@ -238,6 +243,7 @@ def test_a_record_read_back_has_the_same_evidence(record: Record) -> None:
     assert [frame.p for frame in read.timeline] == [frame.p for frame in record.timeline]
 
 
+@PROFILE
 @given(records(), policies | st.sampled_from([load_policy(name) for name in PRESETS]))
 def test_a_stored_record_is_decided_as_the_fresh_one(record: Record, policy: Any) -> None:
     stored = from_line(to_line(record))
@@ -298,6 +304,7 @@ def read_if_it_is_one(line: str) -> Record | None:
         return None
 
 
+@PROFILE
 @given(st.sampled_from(list(places(to_dict(FULL)))), odd)
 def test_a_damaged_record_is_refused_or_good_for_everything(
     path: tuple[Any, ...], value: Any

@@ -6,6 +6,7 @@ is resumed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -19,10 +20,12 @@ from typing import IO, Protocol
 import numpy as np
 import PIL.Image
 
+from vedette.data.keys import to_key
 from vedette.decode import DecodeOptions, InlineDecoder
 from vedette.errors import FetchError, ItemError, VedetteError
 from vedette.fetch import open_regular
 from vedette.settings import Limits
+from vedette.sinks.base import replacing
 from vedette.types import Action, Failure, Item, Record, Region, UInt8
 
 _CELLS = 6
@@ -35,11 +38,17 @@ _NAME_BYTES = 200
 class FileAction(Protocol):
     """Something done with a file for its Record."""
 
+    def wants(self, record: Record) -> bool:
+        """Whether it applies to the Record at all."""
+        ...
+
     def act(self, record: Record, item: Item) -> bool:
-        """Do it; False where it does not apply or could not be done, which :meth:`told` counts.
+        """Do it for a Record that it wants; False where it could not be done.
+
+        What could not be done for one file is counted for :meth:`told`, and the scan goes on.
 
         Raises:
-            VedetteError: ``write_failed``.
+            VedetteError: ``write_failed``: no file can be written any more.
         """
         ...
 
@@ -57,24 +66,24 @@ class Quarantine:
     _done: int = 0
     _gone: int = 0
 
+    def wants(self, record: Record) -> bool:
+        """See :class:`FileAction`."""
+        return record.verdict.action is Action.BLOCK
+
     def act(self, record: Record, item: Item) -> bool:
         """See :class:`FileAction`. Archive members are copied out; the archive stays."""
-        if record.verdict.action is not Action.BLOCK:
-            return False
         try:
             with _opened(item) as source:
-                self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                os.chmod(self.folder, 0o700)
+                if not self.folder.exists():
+                    self.folder.mkdir(parents=True, mode=0o700)
                 _keep(source, self.folder, record.key)
             if self.move and isinstance(item.data, Path):
                 item.data.unlink()
-        except ItemError:
-            self._gone += 1  # a pipe or an unreadable file can be blocked, but not moved
+        except (ItemError, OSError) as error:
+            # A pipe, an unreadable file, a name that no folder takes: blocked, but not moved.
+            _raise_if_hopeless(error, self.folder)
+            self._gone += 1
             return False
-        except OSError as error:
-            raise VedetteError(
-                f"cannot quarantine {record.key}: {error.strerror or error}", code="write_failed"
-            ) from error
         self._done += 1
         return True
 
@@ -83,7 +92,7 @@ class Quarantine:
         if self._done:
             yield f"{self._done} {'moved' if self.move else 'copied'} to {self.folder}"
         if self._gone:
-            yield f"{self._gone} blocked but not quarantined: no file that could be read"
+            yield f"{self._gone} blocked but not quarantined: not readable, or not to be moved"
 
 
 @dataclass(slots=True)
@@ -97,14 +106,16 @@ class Censor:
     _done: int = 0
     _not_done: int = 0
 
+    def wants(self, record: Record) -> bool:
+        """See :class:`FileAction`."""
+        return record.verdict.action is not Action.ALLOW
+
     def act(self, record: Record, item: Item) -> bool:
         """See :class:`FileAction`.
 
         The copy is a new picture from the decoded pixels: no EXIF, no embedded thumbnail that
         would still show what was hidden. Animations and videos are not censored.
         """
-        if record.verdict.action is Action.ALLOW:
-            return False
         regions = [r for r in record.regions if r.label in self.labels]
         pixels = self._pixels(item) if regions and record.frames == 1 else None
         if pixels is None:
@@ -119,12 +130,15 @@ class Censor:
         censored = PIL.Image.fromarray(pixelated(pixels, regions))
         censored.save(stream, "JPEG" if jpeg else "PNG", **({"quality": 92} if jpeg else {}))
         try:
+            if isinstance(item.data, Path) and _is_same_file(item.data, target):
+                raise FileExistsError(f"{target} is the picture itself")
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(stream.getvalue())
-        except OSError as error:
-            raise VedetteError(
-                f"cannot write {target}: {error.strerror or error}", code="write_failed"
-            ) from error
+            with replacing(target) as temporary:
+                temporary.write_bytes(stream.getvalue())
+        except (OSError, VedetteError) as error:
+            _raise_if_hopeless(error.__cause__ or error, self.folder)
+            self._not_done += 1
+            return False
         self._done += 1
         return True
 
@@ -135,7 +149,7 @@ class Censor:
         if self._not_done:
             yield (
                 f"{self._not_done} flagged but not censored: no region that counts, several "
-                "frames, or not readable"
+                "frames, not readable, or not to be written"
             )
 
     def _pixels(self, item: Item) -> UInt8 | None:
@@ -167,6 +181,11 @@ def pixelated(pixels: UInt8, regions: Iterable[Region]) -> UInt8:
             coarse.resize(part.size, PIL.Image.Resampling.NEAREST)
         )
     return out
+
+
+def leads_back(folder: Path, path: str) -> bool:
+    """Whether the file of ``path`` would be put where it already is."""
+    return _is_same_file(Path(path), safe_path(folder, to_key(path)))
 
 
 def safe_path(folder: Path, key: str) -> Path:
@@ -214,6 +233,8 @@ def _keep(source: IO[bytes], folder: Path, key: str) -> None:
     own = target.with_name(f"{target.stem[:100]}~{_digest(key.encode())}{target.suffix[:20]}")
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in (target, own):
+        if _holds(source, path):
+            raise FileExistsError(f"{path} is the file itself")
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -221,11 +242,44 @@ def _keep(source: IO[bytes], folder: Path, key: str) -> None:
                 return
             continue
         with os.fdopen(descriptor, "wb") as copy:
-            shutil.copyfileobj(source, copy)
+            _copy(source, copy)
         return
     # Left half-written by a killed scan, under this key's own name: write it again.
     with own.open("wb") as copy:
-        shutil.copyfileobj(source, copy)
+        _copy(source, copy)
+
+
+def _copy(source: IO[bytes], copy: IO[bytes]) -> None:
+    """All of ``source``, on the disk before the original may go."""
+    shutil.copyfileobj(source, copy)
+    copy.flush()
+    os.fsync(copy.fileno())
+
+
+def _holds(source: IO[bytes], path: Path) -> bool:
+    """Whether ``path`` is the very file that ``source`` reads."""
+    try:
+        return os.path.samestat(os.fstat(source.fileno()), path.stat())
+    except OSError:  # not there, or a member's bytes in memory, which have no descriptor
+        return False
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+_HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+def _raise_if_hopeless(error: BaseException, folder: Path) -> None:
+    """Stop the scan where no other file could be written either."""
+    if isinstance(error, OSError) and error.errno in _HOPELESS:
+        raise VedetteError(
+            f"cannot write to {folder}: {error.strerror}", code="write_failed"
+        ) from error
 
 
 def _same(source: IO[bytes], path: Path) -> bool:

@@ -34,8 +34,8 @@ CODES: dict[str, tuple[str, str]] = {
         "give a regular file; Vedette never opens what can block",
     ),
     "directory_loop": (
-        "a link leads back to a folder above it",
-        "remove the link; the folder's files are scanned once, where they are",
+        "a link leads to a folder that is scanned under another name",
+        "remove the link; the folder's files are scanned once",
     ),
     "too_many_bytes": (
         "the file is larger than limits.bytes",

@@ -45,7 +45,7 @@ class Failure:
     """Why an image, or a part of it, could not be scanned."""
 
     stage: str
-    """The step that failed: ``fetch``, ``decode``, ``infer`` or ``policy``."""
+    """The step that failed: ``fetch``, ``decode`` or ``infer``."""
     code: str
     """One of :data:`vedette.errors.CODES`."""
     message: str

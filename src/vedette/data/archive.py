@@ -33,6 +33,8 @@ _BROKEN = (
     NotImplementedError,
     RuntimeError,
     OverflowError,
+    LookupError,
+    MemoryError,
 )
 """What the standard library raises on archives that are broken or made to break it."""
 
@@ -46,14 +48,17 @@ _DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
 }
 
 
-def read_archive(stream: IO[bytes], fmt: sniff.Format, key: str, limits: Limits) -> Iterator[Item]:
+def read_archive(
+    stream: IO[bytes], fmt: sniff.Format, key: str, limits: Limits, only: str | None = None
+) -> Iterator[Item]:
     """The members of an archive as Items, keyed ``archive.zip!/member``.
 
     Every member that is a file yields exactly one Item. A member that cannot be read is an Item
     with a Failure and the next ones follow; where the archive itself breaks off, a last Item with
-    the archive's own key says so.
+    the archive's own key says so. ``only`` is the key of the one member wanted: the others are
+    passed over unread.
     """
-    names = _Names(key)
+    names = _Names(key, only)
     try:
         if fmt is sniff.ZIP:
             yield from _read_zip(stream, names, limits)
@@ -68,8 +73,9 @@ def read_archive(stream: IO[bytes], fmt: sniff.Format, key: str, limits: Limits)
 class _Names:
     """Keys of members: unique, though archives may repeat a name."""
 
-    def __init__(self, archive_key: str) -> None:
+    def __init__(self, archive_key: str, only: str | None) -> None:
         self._prefix = archive_key + MEMBER
+        self._only = only
         self._seen: dict[str, int] = {}
 
     def key(self, name: str) -> str:
@@ -81,6 +87,10 @@ class _Names:
         self._seen[first] = count or 1
         self._seen[key] = 1
         return key
+
+    def wants(self, key: str) -> bool:
+        """Whether the member of that key is to be read."""
+        return self._only is None or key == self._only
 
 
 class _Budget:
@@ -116,9 +126,11 @@ def _read_zip(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item
         if len(members) > limits.archive_members:
             raise _bomb(f"{len(members)} members")
         for member in members:
-            if member.is_dir():
-                continue
+            if member.filename.endswith("/") and not member.file_size:
+                continue  # a folder; one with content is a file that hides as one
             key = names.key(member.filename)
+            if not names.wants(key):
+                continue
             if stat.S_ISLNK(member.external_attr >> 16):
                 yield Item(key, Failure("fetch", "link_in_archive", "a symbolic link"))
             elif member.flag_bits & 0x1:
@@ -173,6 +185,8 @@ def _read_tar(stream: IO[bytes], names: _Names, limits: Limits) -> Iterator[Item
             if member.isdir():
                 continue
             key = names.key(member.name)
+            if not names.wants(key):
+                continue
             if not member.isfile():
                 yield Item(key, Failure("fetch", "link_in_archive", "a link or a device"))
                 continue

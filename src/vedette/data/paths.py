@@ -42,37 +42,32 @@ class PathSource:
         exclude: Sequence[str] = (),
         skip: Iterable[Path] = (),
     ) -> None:
-        self._paths = _distinct(os.fspath(path) for path in paths)
+        # Patterns are expanded here, all together: two that overlap must not scan a file twice.
+        self._paths = _distinct(match for path in paths for match in _matches(os.fspath(path)))
         self._limits = limits or Limits()
         self._exclude = tuple(exclude)
         self._skip = frozenset(os.path.abspath(path) for path in skip)
         self._skip_names = frozenset(os.path.basename(path) for path in self._skip)
 
     def shards(self) -> Sequence[Shard]:
-        """One for each given path."""
+        """One for each given path, or for each match of a pattern."""
         return [Shard(to_key(path)) for path in self._paths]
 
     def read(self, shard: Shard) -> Iterator[Item]:
         """See :class:`vedette.data.base.Source`."""
         path = to_path(shard.id)
-        if not os.path.lexists(path) and glob.has_magic(path):
-            matches = sorted(glob.glob(path, recursive=True, include_hidden=True))
-            # A folder that matches is walked; what it holds must not come a second time.
-            for match in _distinct(matches):
-                yield from self._visit(match)
-            if not matches:
-                yield Item(shard.id, Failure("fetch", "not_found", "the pattern matches nothing"))
+        if glob.has_magic(path) and not os.path.lexists(path):
+            yield Item(shard.id, Failure("fetch", "not_found", "the pattern matches nothing"))
             return
         # An empty name is no file, not the current folder: it is most often an unset variable.
-        yield from self._visit(os.path.normpath(path) if path else path)
+        yield from self._visit(_tidy(path) if path else path)
 
     def count_files(self) -> int:
         """How many files there are to visit, for a progress bar: archives count as one."""
         return sum(
             1
             for path in self._paths
-            for root in ([path] if os.path.lexists(path) else glob.glob(path, recursive=True))
-            for _, _, names in ([("", [], [root])] if os.path.isfile(root) else os.walk(root))
+            for _, _, names in ([("", [], [path])] if os.path.isfile(path) else os.walk(path))
             for _ in names
         )
 
@@ -85,7 +80,7 @@ class PathSource:
         while at >= 0:  # more than one where a folder's name ends in "!"
             archive = to_path(key[:at])
             if os.path.isfile(archive):
-                return next((i for i in self._file(archive) if i.key == key), None)
+                return next((i for i in self._file(archive, only=key) if i.key == key), None)
             at = key.find(MEMBER, at + 1)
         return None
 
@@ -96,6 +91,7 @@ class PathSource:
         """
         # Each entry: a path, and the folders above it as (device, inode).
         left: list[tuple[str, frozenset[_Identity]]] = [(root, frozenset())]
+        walked: set[_Identity] = set()
         while left:
             path, above = left.pop()
             key = to_key(path)
@@ -107,9 +103,12 @@ class PathSource:
                     yield from self._file(path)
                     continue
                 here = (status.st_dev, status.st_ino)
-                if here in above:
-                    yield Item(key, Failure("fetch", "directory_loop", "a link to a folder above"))
+                if here in above or (here in walked and os.path.islink(path)):
+                    # The second case too: links among n folders would make 2 ** n paths of them.
+                    message = "a link to a folder that is scanned under another name"
+                    yield Item(key, Failure("fetch", "directory_loop", message))
                     continue
+                walked.add(here)
                 names = sorted(os.listdir(path), reverse=True)
             except (OSError, ValueError) as error:
                 problem = error if isinstance(error, OSError) else OSError(ENOENT, str(error))
@@ -120,7 +119,7 @@ class PathSource:
                 (name if path == os.curdir else os.path.join(path, name), below) for name in names
             ]
 
-    def _file(self, path: str) -> Iterator[Item]:
+    def _file(self, path: str, only: str | None = None) -> Iterator[Item]:
         key = to_key(path)
         try:
             with open_regular(Path(path)) as stream:
@@ -130,7 +129,7 @@ class PathSource:
                 except OSError as error:
                     raise fetch_error(Path(path), error) from error
                 if fmt is not None and fmt.kind == "archive":
-                    yield from read_archive(stream, fmt, key, self._limits)
+                    yield from read_archive(stream, fmt, key, self._limits, only)
                     return
         except FetchError as error:
             yield Item(key, error.failure())
@@ -139,9 +138,29 @@ class PathSource:
 
     def _left_out(self, path: str, key: str) -> bool:
         name = os.path.basename(path)
-        if name in self._skip_names and os.path.abspath(path) in self._skip:
+        if name in self._skip_names and any(_same(path, own) for own in self._skip):
             return True
         return any(fnmatch(key, pattern) or fnmatch(name, pattern) for pattern in self._exclude)
+
+
+def _tidy(path: str) -> str:
+    """``path`` without needless parts. ``..`` stays: behind a link it leads somewhere else."""
+    return str(Path(path))
+
+
+def _same(path: str, own: str) -> bool:
+    """Whether both name one file, links followed; a file that is not made yet is none."""
+    try:
+        return os.path.samefile(path, own)
+    except (OSError, ValueError):
+        return False
+
+
+def _matches(path: str) -> list[str]:
+    """What a pattern matches, sorted; ``path`` itself where it is none or matches nothing."""
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    return sorted(glob.glob(path, recursive=True, include_hidden=True)) or [path]
 
 
 def _distinct(paths: Iterable[str]) -> list[str]:
