@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import stat
 import zipfile
@@ -17,6 +18,7 @@ from tests.pictures import drawn, encoded
 from vedette import Limits
 from vedette.actions import Censor, Quarantine, pixelated, safe_path
 from vedette.data.paths import PathSource
+from vedette.errors import VedetteError
 from vedette.policy import load_policy
 from vedette.types import Action, Failure, Item, Record, Region, Verdict
 
@@ -55,7 +57,10 @@ def test_blocked_files_move_and_others_stay(tmp_path: Path) -> None:
     verdicts = {"bad": Action.BLOCK, "so-so": Action.REVIEW, "good": Action.ALLOW}
     for name, action in verdicts.items():
         path = folder / f"{name}.png"
-        assert quarantine.act(record(f"in/{name}.png", action), Item("", path)) is (name == "bad")
+        one = record(f"in/{name}.png", action)
+        assert quarantine.wants(one) is (name == "bad")
+        if name == "bad":
+            assert quarantine.act(one, Item("", path))
     assert sorted(p.name for p in folder.iterdir()) == ["good.png", "so-so.png"]
     assert (jail / "in" / "bad.png").read_bytes() == b"bad.png"
     assert stat.S_IMODE(jail.stat().st_mode) == 0o700
@@ -188,7 +193,6 @@ def test_other_formats_become_png(tmp_path: Path, censor: Censor) -> None:
 @pytest.mark.parametrize(
     "one",
     [
-        record("allowed.png", Action.ALLOW, (region("BAD", (1, 1, 9, 9)),)),
         record("no-region.png"),
         record("animated.gif", regions=(region("BAD", (1, 1, 9, 9)),), frames=3),
         record("face-only.png", regions=(region("FACE", (1, 1, 9, 9)),)),
@@ -200,8 +204,7 @@ def test_what_is_not_censored_is_told(tmp_path: Path, censor: Censor, one: Recor
     data = b"broken" if one.key == "broken.png" else encoded(drawn(1))
     assert not censor.act(one, Item(one.key, data))
     assert not (tmp_path / "out").exists()
-    flagged = one.verdict.action is not Action.ALLOW
-    assert ("1 flagged but not censored" in " ".join(censor.told())) is flagged
+    assert "1 flagged but not censored" in " ".join(censor.told())
 
 
 def test_names_longer_than_the_file_system_takes(tmp_path: Path) -> None:
@@ -217,3 +220,61 @@ def test_an_archive_and_its_members_do_not_collide(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path / "jail", move=False)
     assert quarantine.act(record("a.zip"), Item("", b"the archive"))
     assert quarantine.act(record("a.zip!/b.png"), Item("", b"the member"))
+
+
+def test_what_is_allowed_is_not_censored(censor: Censor) -> None:
+    assert not censor.wants(record("a.png", Action.ALLOW, (region("BAD", (1, 1, 9, 9)),)))
+    assert censor.wants(record("a.png", Action.REVIEW))
+
+
+@pytest.mark.parametrize("move", [True, False])
+def test_a_quarantine_that_leads_back_to_the_file_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "pics" / "a.png"
+    path.parent.mkdir()
+    path.write_bytes(b"the only copy")
+    before = stat.S_IMODE(tmp_path.stat().st_mode)
+    quarantine = Quarantine(Path("."), move=move)
+    assert not quarantine.act(record("pics/a.png"), Item("", Path("pics/a.png")))
+    assert path.read_bytes() == b"the only copy"
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == before
+    assert "1 blocked but not quarantined" in " ".join(quarantine.told())
+
+
+def test_censoring_never_overwrites_the_picture_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = encoded(drawn(1))
+    (tmp_path / "a.png").write_bytes(data)
+    censor = Censor(Path("."), Limits(), frozenset({"BAD"}))
+    one = record("a.png", regions=(region("BAD", (1, 1, 30, 30)),))
+    assert not censor.act(one, Item("", Path("a.png")))
+    assert (tmp_path / "a.png").read_bytes() == data
+
+
+def test_one_impossible_place_does_not_end_the_scan(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "jail", move=True)
+    assert quarantine.act(record("a.zip!/x"), Item("", b"a file"))
+    assert not quarantine.act(record("a.zip!/x/y"), Item("", b"below that file"))
+    deep = "/".join(["d" * 150] * 60)
+    assert not quarantine.act(record(deep), Item("", b"too deep"))
+    assert quarantine.act(record("b"), Item("", b"and on"))
+    assert "2 blocked but not quarantined" in " ".join(quarantine.told())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "jail").mkdir()
+    (tmp_path / "jail" / "a.png").symlink_to("/dev/full")
+    own = f"a~{hashlib.sha256(b'a.png').hexdigest()[:16]}.png"
+    (tmp_path / "jail" / own).symlink_to("/dev/full")
+    quarantine = Quarantine(tmp_path / "jail", move=True)
+    path = tmp_path / "a.png"
+    path.write_bytes(b"x")
+    with pytest.raises(VedetteError) as caught:
+        quarantine.act(record("a.png"), Item("", path))
+    assert caught.value.code == "write_failed"
+    assert path.exists()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -317,3 +318,35 @@ def test_large_noise_is_decoded_whole() -> None:
     (image,) = decode(encode(pixels, "PNG", compress_level=1))
 
     assert np.array_equal(image.pixels, pixels)
+
+
+# What is there but not decoded
+
+
+def test_a_tiff_with_pictures_beside_its_pages_is_not_all_told() -> None:
+    stream = io.BytesIO()
+    exif = PIL.Image.Exif()
+    exif[330] = 8
+    PIL.Image.new("RGB", (20, 10), "white").save(stream, "TIFF", exif=exif)
+
+    frames = decode(stream.getvalue())
+
+    assert next(frames).format == "TIFF"
+    with pytest.raises(DecodeError, match="sub-pictures") as info:
+        next(frames)
+    assert info.value.code == "unsupported_format"
+
+
+def test_an_animated_avif_that_says_it_is_still_is_not_all_told() -> None:
+    first, *rest = (PIL.Image.new("RGB", (32, 32), c) for c in ("white", "red", "blue"))
+    stream = io.BytesIO()
+    first.save(stream, "AVIF", save_all=True, append_images=rest)
+    animated = stream.getvalue()
+    assert len(list(decode(animated))) == 3
+    assert animated[8:12] == b"avis"
+
+    still = animated[:8] + b"avif" + animated[12:]
+
+    with pytest.raises(DecodeError, match="track") as info:
+        list(decode(still))
+    assert info.value.code == "unsupported_format"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,23 @@ import pytest
 
 from tests.classifiers import Habit, NotANumber, choke_on_marked, slow
 from tests.pictures import drawn, encoded, folder_of
-from vedette import Action, Item, Limits, Policy, Scanner, ScanOptions, Settings, Verdict, wire
+from vedette import (
+    Action,
+    Category,
+    Item,
+    Limits,
+    Policy,
+    Scanner,
+    ScanOptions,
+    Settings,
+    Verdict,
+    load_policy,
+    wire,
+)
 from vedette.errors import UsageError
-from vedette.types import Record
+from vedette.models.base import Prepared
+from vedette.models.dummy import Dummy
+from vedette.types import Prediction, Record, Region
 
 RED = encoded(PIL.Image.new("RGB", (40, 30), (255, 0, 0)))
 
@@ -255,8 +270,53 @@ def test_a_defect_in_a_policy_reaches_the_caller_instead_of_hanging_it() -> None
         def decide(self, *evidence: object) -> Verdict:
             raise ZeroDivisionError("a defect")
 
-    policy = Broken(name="broken", version="1", categories={})
+    policy = Broken(name="broken", version="1", categories=load_policy("default").categories)
     with Scanner("dummy", policy) as scanner:
         for _ in range(2):  # the threads outlive it
             with pytest.raises(ZeroDivisionError, match="a defect"):
                 scanner.submit(Item("a", RED)).result(timeout=20)
+
+
+def test_a_policy_that_the_model_can_see_nothing_of_is_refused() -> None:
+    only = load_policy("default").categories
+    policy = Policy("spam", "1", {Category.SPAM: only[Category.SPAM]})
+    with pytest.raises(UsageError, match="can see nothing that the policy spam@1 asks about"):
+        Scanner("nudenet", policy)
+    region_rule = load_policy("children").regions["BUTTOCKS_COVERED"]
+    by_region = Policy("region", "1", {}, {"BUTTOCKS_COVERED": region_rule})
+    Scanner("nudenet", by_region).close()
+
+
+class Sloppy(Dummy):
+    """A third party's model with one thing wrong in what it returns."""
+
+    def __init__(self, wrong: Callable[[Prediction], Prediction]) -> None:
+        self._wrong = wrong
+
+    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
+        return [self._wrong(prediction) for prediction in super().infer(batch)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda p: replace(p, regions=None),
+        lambda p: replace(p, regions=(Region("X", float("nan"), (0, 0, 1, 1)),)),
+        lambda p: replace(p, regions=(Region("X", 0.5, (0.5, 0, 1, 1)),)),  # type: ignore[arg-type]
+        lambda p: replace(p, probs=p.probs.tolist()),
+        lambda p: replace(p, probs=p.probs[:-1]),
+        lambda p: replace(p, labels=(*p.labels[:-1], "unknown")),
+        lambda p: replace(p, embedding=np.array([np.inf])),
+        lambda p: None,
+    ],
+)
+def test_whatever_a_model_returns_ends_in_a_record(
+    wrong: Callable[[Prediction], Prediction],
+) -> None:
+    with Scanner(Sloppy(wrong)) as scanner:
+        futures = [scanner.submit(Item(str(n), encoded(drawn(n)))) for n in range(3)]
+        for future in futures:
+            record = future.result(timeout=20)
+            assert record.failure is not None
+            assert record.failure.stage == "infer"
+            assert record.verdict.action is not Action.ALLOW

@@ -126,7 +126,8 @@ def test_strict_is_never_milder_than_default_nor_default_than_permissive(
 ) -> None:
     ladder = [load_policy(name) for name in ("permissive", "default", "strict")]
 
-    steps = [[severity(policy, {category: p}) for policy in ladder] for p in GRID]
+    # Hate is in the scope of all three: a picture with no score in scope counts as not looked at.
+    steps = [[severity(policy, {Category.HATE: 0, category: p}) for policy in ladder] for p in GRID]
 
     assert all(step == sorted(step) for step in steps)
     mildest, middle, severest = map(sum, zip(*steps, strict=True))
@@ -188,7 +189,19 @@ def test_the_action_is_the_severest_that_anything_asks_for(
             wanted.add(2 if rule.block is not None and region.score >= rule.block else 0)
             wanted.add(1 if rule.review is not None and region.score >= rule.review else 0)
 
+    if not policy.regions and all(some[category] is None for category in policy.categories):
+        wanted.add(policy.on_failure.severity)  # nobody looked for what it asks about
+
     assert policy.decide(some, seen, None).action.severity == max(wanted)
+
+
+def test_what_nobody_looked_for_is_not_allowed() -> None:
+    policy = parse_policy('name="v"\nversion=1\n[categories]\nViolence={review=0.5}', "test")
+
+    verdict = policy.decide(scores({Category.SEXUAL: 0}), (), None)
+
+    assert (verdict.action, verdict.reasons) == (Action.REVIEW, ())
+    assert policy.decide(scores({Category.VIOLENCE: 0}), (), None).action is Action.ALLOW
 
 
 @PROFILE

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,72 @@ def test_exit_status() -> None:
     assert flagged.exit_status == 1
     flagged.failures["corrupt"] = 1
     assert flagged.exit_status == 3
+
+
+def test_resuming_a_finished_csv_scan_is_refused_not_redone(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", 4)
+    outputs = Outputs((tmp_path / "r.csv",), resume=True)
+    scan(folder, outputs)
+    before = (tmp_path / "r.csv").read_bytes()
+    (folder / "0000.png").unlink()  # as a quarantine would
+    with pytest.raises(UsageError) as caught:
+        scan(folder, outputs)
+    assert caught.value.code == "output_exists"
+    assert (tmp_path / "r.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"precious", b"one line\n", b'{"key": 1}\n', b'[{"key": "a"}]']
+)
+def test_resuming_leaves_a_file_of_something_else_as_it_is(tmp_path: Path, content: bytes) -> None:
+    out = tmp_path / "mine.jsonl"
+    out.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        scan(folder_of(tmp_path / "in", 1), Outputs((out,), resume=True))
+    assert caught.value.code == "bad_record"
+    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize("left", range(0, 40, 7))
+def test_resuming_after_a_cut_in_the_first_line(tmp_path: Path, left: int) -> None:
+    folder = folder_of(tmp_path / "in", 2)
+    out = tmp_path / "r.jsonl"
+    scan(folder, Outputs((out,)))
+    whole = lines(out)
+    out.write_bytes(out.read_bytes()[:left])
+    scan(folder, Outputs((out,), resume=True))
+    assert lines(out) == whole
+
+
+def test_two_outputs_in_one_file_are_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "in", 1)
+    path = tmp_path / "x.jsonl"
+    with pytest.raises(UsageError, match="two outputs are one file"):
+        scan(folder, Outputs((path,), html=tmp_path / "in" / ".." / "x.jsonl"))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("place", ["missing/r.html", "in"])
+def test_an_impossible_place_is_told_before_the_scan(tmp_path: Path, place: str) -> None:
+    folder = folder_of(tmp_path / "in", 1)
+    with pytest.raises(VedetteError) as caught:
+        scan(folder, Outputs((tmp_path / "r.jsonl",), html=tmp_path / place))
+    assert caught.value.code == "write_failed"
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_equal_keys_are_resumed_by_their_number(tmp_path: Path) -> None:
+    """A folder called ``a.zip!`` beside ``a.zip`` gives one key twice."""
+    place = tmp_path / "in"
+    (place / "a.zip!").mkdir(parents=True)
+    (place / "a.zip!" / "x.png").write_bytes(encoded(drawn(1)))
+    with zipfile.ZipFile(place / "a.zip", "w") as archive:
+        archive.writestr("x.png", encoded(drawn(2)))
+    out = tmp_path / "r.jsonl"
+    scan(place, Outputs((out,)))
+    whole = lines(out)
+    assert len({r["key"] for r in whole}) == 1
+    assert len({r["sha256"] for r in whole}) == 2
+    out.write_text(out.read_text().splitlines(keepends=True)[0])
+    scan(place, Outputs((out,), resume=True))
+    assert lines(out) == whole

@@ -27,6 +27,9 @@ _TURNS = {
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 
 
+_CACHED_PROFILE_BYTES = 2**20
+
+
 def exif_turn(picture: PIL.Image.Image) -> Transpose | None:
     """The turn that the picture's EXIF asks for; None for none or for EXIF that is broken."""
     try:
@@ -108,7 +111,9 @@ def _to_srgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     profile = picture.info.get("icc_profile")
     if not profile or not isinstance(profile, bytes):
         return picture
-    transform_or_none = _transform(profile, picture.mode)
+    # Only profiles of a usual size are kept: a cache of hostile ones would fill the memory.
+    build = _transform if len(profile) <= _CACHED_PROFILE_BYTES else _transform.__wrapped__
+    transform_or_none = build(profile, picture.mode)
     if transform_or_none is None:
         return picture
     return cast(PIL.Image.Image, PIL.ImageCms.applyTransform(picture, transform_or_none))

@@ -66,9 +66,8 @@ class Job:
                 self._first = replace(image, pixels=_NO_PIXELS)
             self._times[image.frame] = image.time_s
 
-    def expect(self, prepared: Prepared) -> None:
+    def expect(self) -> None:
         """A prepared picture is on its way to the model."""
-        del prepared
         with self._lock:
             self._pending += 1
 
@@ -96,9 +95,8 @@ class Job:
                 self._best = (peak, prediction)
         self._complete_if_done()
 
-    def failed(self, prepared: Prepared, error: ItemError) -> None:
+    def failed(self, error: ItemError) -> None:
         """The model failed on a picture."""
-        del prepared
         with self._lock:
             self._pending -= 1
             self._failure = self._failure or error.failure()

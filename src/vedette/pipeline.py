@@ -24,7 +24,7 @@ from vedette.job import Job
 from vedette.models.base import Classifier, ModelOptions, Prepared
 from vedette.models.registry import build
 from vedette.policy import Policy, load_policy
-from vedette.scores import to_scores
+from vedette.scores import check, to_scores
 from vedette.settings import ScanOptions, Settings, validated
 from vedette.types import Item, Prediction, Record
 
@@ -62,6 +62,7 @@ class Scanner:
             if isinstance(model, str)
             else model
         )
+        _check_scope(self.policy, self.model)
         self._options = options
         self.decoder = _decoder(self.model, settings)
         workers = options.workers or cores()
@@ -184,7 +185,7 @@ class Scanner:
                 spent += time.perf_counter() - started
                 if not job.wanted():
                     return
-                job.expect(prepared)
+                job.expect()
                 self._batcher.put(prepared.pixels.shape, (job, prepared))
                 del prepared
                 started = time.perf_counter()
@@ -212,8 +213,8 @@ class Scanner:
             predictions = self._predict([prepared for _, prepared in batch])
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
             if len(batch) == 1:
-                job, prepared = batch[0]
-                job.failed(prepared, InferError(f"{type(error).__name__}: {error}"))
+                job, _ = batch[0]
+                job.failed(InferError(f"{type(error).__name__}: {error}"))
             else:
                 for one in batch:  # so that one bad image costs one Record
                     self._infer([one])
@@ -221,10 +222,13 @@ class Scanner:
         each_ms = 1000 * (time.perf_counter() - started) / len(batch)
         for (job, prepared), prediction in zip(batch, predictions, strict=True):
             try:
+                check(prediction)
                 scores = to_scores(prediction, self.model.card.labels)
-            except (ValueError, KeyError) as error:
-                invalid = InferError(f"invalid output: {error}", code="model_output_invalid")
-                job.failed(prepared, invalid)
+            except Exception as error:  # noqa: BLE001 - a third party's model may return anything
+                invalid = InferError(
+                    f"{type(error).__name__}: {error}", code="model_output_invalid"
+                )
+                job.failed(invalid)
             else:
                 job.predicted(prepared, prediction, scores, each_ms)
 
@@ -233,6 +237,17 @@ class Scanner:
         if len(predictions) != len(batch):
             raise ValueError(f"{len(predictions)} predictions for {len(batch)} images")
         return predictions
+
+
+def _check_scope(policy: Policy, model: Classifier) -> None:
+    """Refuse a policy of which the model can see nothing: it would flag, or pass, everything."""
+    card = model.card
+    seen = any(category in card.covered for category in policy.categories)
+    if not seen and not any(label in card.labels for label in policy.regions):
+        raise UsageError(
+            f"{card.id} can see nothing that the policy {policy.id} asks about",
+            hint=f"it covers {', '.join(card.covered)}: use another policy, or another model",
+        )
 
 
 def _decoder(model: Classifier, settings: Settings) -> Decoder:

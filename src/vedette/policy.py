@@ -85,11 +85,12 @@ class Policy:
     ) -> Verdict:
         """The verdict on this evidence: the severest action that anything in it asks for.
 
-        An image with a failure, or without scores, is never allowed.
+        An image with a failure, without scores, or with none for any category in scope is never
+        allowed: nobody has looked for what this policy asks about.
         """
         action = Action.ALLOW
         reasons: list[Reason] = []
-        if failure is not None or scores is None:
+        if failure is not None or scores is None or not self._is_looked_for(scores):
             action = self.on_failure
         if scores is not None:
             for category, rule in self.categories.items():
@@ -107,6 +108,10 @@ class Policy:
                 reasons.append(Reason(region_rule.category, p, judged[1], label, text))
         reasons.sort(key=lambda reason: -reason.p)
         return Verdict(action, tuple(reasons), self.id)
+
+    def _is_looked_for(self, scores: Scores) -> bool:
+        # Of a region rule it cannot be told: a label that is not there was not seen, or not known.
+        return bool(self.regions) or any(scores[c] is not None for c in self.categories)
 
     def apply(self, record: Record) -> Record:
         """``record`` decided again, from the evidence that it keeps."""

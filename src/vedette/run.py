@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +11,12 @@ from pathlib import Path
 from vedette.actions import FileAction
 from vedette.data.base import Source, read_all
 from vedette.decode import DecodeOptions, Decoder, InlineDecoder
-from vedette.errors import ItemError, UsageError
+from vedette.errors import ItemError, UsageError, VedetteError
 from vedette.pipeline import Scanner
 from vedette.sinks.base import writer_for
 from vedette.sinks.html import ReportOptions, worst_frame, write_html
 from vedette.sinks.jsonl import Journal
-from vedette.types import Action, Record, UInt8
+from vedette.types import Action, Item, Record, UInt8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,31 @@ class Outputs:
     def files(self) -> tuple[Path, ...]:
         """All files that may come to be, the journal included."""
         named = (*self.out, self.html, self.journal)
-        return tuple(path for path in named if path is not None)
+        return tuple(dict.fromkeys(path for path in named if path is not None))
+
+    def check(self) -> None:
+        """Refuse, before anything is scanned, what would only fail or destroy something later.
+
+        Raises:
+            UsageError: two outputs in one file, an unknown format, ``output_exists``.
+            VedetteError: ``write_failed``: a place that no file can be made in.
+            MissingExtraError: a format needs a library that is not installed.
+        """
+        for path in self.out:
+            writer_for(path)
+        places = [path.resolve() for path in (*self.out, self.html) if path is not None]
+        if len(set(places)) < len(places):
+            raise UsageError("two outputs are one file", hint="give each a name of its own")
+        for path in self.files:
+            if path.is_dir() or not path.parent.is_dir():
+                where = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+                raise VedetteError(f"cannot write {path}: {where}", code="write_failed")
+        if self.overwrite or (self.resume and self.journal is not None and self.journal.exists()):
+            return
+        for path in self.files:
+            if path.exists():
+                # With resume too: a scan whose journal is gone had come to its end.
+                raise UsageError(f"{path} is already there", code="output_exists")
 
 
 @dataclass(slots=True)
@@ -93,41 +117,59 @@ def run_scan(
         UsageError: ``output_exists``, ``resume_mismatch``, an unknown format.
         VedetteError: ``write_failed``.
     """
-    for path in outputs.out:
-        writer_for(path)  # an unknown format must not come up after hours
+    outputs.check()
     summary = Summary()
     if outputs.journal is None:
-        for record in scanner.scan_many(read_all(source)):
+        for record, item in _scanned(source, scanner, Counter()):
             summary.add(record)
             on_record(record)
-            _act(actions, record, source)
+            _act(actions, record, item)
         return summary
-    if not (outputs.resume or outputs.overwrite):
-        for file in outputs.files:
-            if file.exists():
-                raise UsageError(f"{file} is already there", code="output_exists")
     with Journal(outputs.journal) as journal:
-        done: set[str] = set()
+        done: Counter[str] = Counter()
         if outputs.resume:
-            done = journal.resume((scanner.model.card.model,), scanner.policy.id)
-            summary.resumed = len(done)
-            for record in journal.records():
+            for record in journal.resume((scanner.model.card.model,), scanner.policy.id):
+                done[record.key] += 1
                 summary.add(record)
-                _act(actions, record, source)
+                if any(action.wants(record) for action in actions):
+                    _act(actions, record, source.find(record.key))
+            summary.resumed = summary.total
         else:
             journal.create(overwrite=outputs.overwrite)
-        items = (item for item in read_all(source) if item.key not in done)
-        with closing(scanner.scan_many(items)) as records:
-            for record in records:
+        with closing(_scanned(source, scanner, done)) as scanned:
+            for record, item in scanned:
                 journal.append(record)
                 summary.add(record)
                 on_record(record)
-                _act(actions, record, source)
+                if any(action.wants(record) for action in actions):
+                    journal.sync()  # a file may move only when its Record is on the disk
+                    _act(actions, record, item)
         journal.close()
-        write_derived(journal.records, outputs, Thumbnails(source, scanner.decoder), journal.path)
+        write_derived(
+            journal.records, outputs, Thumbnails(source, scanner.decoder), skip=journal.path
+        )
     if journal.path not in outputs.out:
         journal.path.unlink()
     return summary
+
+
+def _scanned(
+    source: Source, scanner: Scanner, done: Counter[str]
+) -> Generator[tuple[Record, Item], None, None]:
+    """Records with their items, without the first ``done[key]`` items of each key."""
+    waiting: deque[Item] = deque()
+
+    def left() -> Iterator[Item]:
+        for item in read_all(source):
+            if done[item.key]:
+                done[item.key] -= 1
+            else:
+                waiting.append(item)
+                yield item
+
+    with closing(scanner.scan_many(left())) as records:
+        for record in records:
+            yield record, waiting.popleft()
 
 
 def write_derived(
@@ -166,10 +208,7 @@ class Thumbnails:
             return None
 
 
-def _act(actions: Iterable[FileAction], record: Record, source: Source) -> None:
-    if not actions or record.verdict.action is Action.ALLOW:
-        return
-    item = source.find(record.key)
-    if item is not None:
-        for action in actions:
+def _act(actions: Iterable[FileAction], record: Record, item: Item | None) -> None:
+    for action in actions:
+        if item is not None and action.wants(record):
             action.act(record, item)

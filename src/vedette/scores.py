@@ -13,6 +13,22 @@ from vedette.types import Float32, Prediction, Region, Scores
 _SAME_PLACE_IOU = 0.45
 
 
+def check(prediction: Prediction) -> None:
+    """Refuse a prediction that would put something else than numbers in range into a Record.
+
+    Raises:
+        ValueError: a region's score outside 0..1, a box that is not four whole numbers, an
+            embedding that is not finite.
+    """
+    for region in prediction.regions:
+        if not 0 <= region.score <= 1:  # false for NaN too
+            raise ValueError(f"{region.label}: a score of {region.score}")
+        if len(region.box) != 4 or not all(isinstance(v, int) for v in region.box):
+            raise ValueError(f"{region.label}: a box of {region.box}")
+    if prediction.embedding is not None and not np.isfinite(prediction.embedding).all():
+        raise ValueError("an embedding that is not finite")
+
+
 def to_scores(
     prediction: Prediction, mapping: Mapping[str, Category | None], *, calibrated: str | None = None
 ) -> Scores:

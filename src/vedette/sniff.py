@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Literal
 
@@ -133,6 +134,17 @@ def looks_cut(fmt: Format, data: bytes) -> bool:
 def boxes_cut(stream: IO[bytes]) -> bool:
     """Whether the last top-level box of an ISO media file says that it ends past the file's end."""
     length = stream.seek(0, io.SEEK_END)
+    return any(end > length for _, end in _boxes(stream))
+
+
+def has_track(data: bytes) -> bool:
+    """Whether an ISO media file (AVIF, HEIC) holds a track of pictures beside its still ones."""
+    return any(name == b"moov" for name, _ in _boxes(io.BytesIO(data)))
+
+
+def _boxes(stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Name and end of each top-level box; a box that reaches to the file's end is the last."""
+    length = stream.seek(0, io.SEEK_END)
     at = 0
     while at + 8 <= length:
         stream.seek(at)
@@ -140,7 +152,5 @@ def boxes_cut(stream: IO[bytes]) -> bool:
         size = int.from_bytes(head[:4], "big")
         if size == 1:
             size = int.from_bytes(head[8:16], "big")
-        if size < 8:  # 0 = to the end of the file
-            return False
-        at += size
-    return at > length
+        at = length if size < 8 else at + size  # 0 = to the end of the file
+        yield head[4:8], at

@@ -36,6 +36,9 @@ from vedette.types import Image
 # Record, and under ``python -W error`` it would fail pictures that decode.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 
+_SUB_IFDS = 330
+"""TIFF tag of pictures beside the pages; raw photographs keep their main picture there."""
+
 _Opener = Callable[[IO[bytes]], ImageFile.ImageFile]
 
 
@@ -75,7 +78,15 @@ def still_frames(
         else:
             picture = _OPENERS[fmt](io.BytesIO(data))
             images = _frames(picture, fmt, sha256, options, deadline)
-        yield from deadline.lend(images)
+        count = 0
+        for image in deadline.lend(images):
+            count = image.frames
+            yield image
+        if count == 1 and fmt in (sniff.AVIF, sniff.HEIC) and sniff.has_track(data):
+            # Its brand says still, its content moves: viewers go by the one or by the other.
+            raise DecodeError(
+                f"{fmt.name} with a track that is not decoded", code="unsupported_format"
+            )
     except VedetteError:
         raise
     except Exception as error:
@@ -92,13 +103,14 @@ def _frames(
     limits = options.limits
     _check_pixels(picture.size, limits)
     count, problem = _count(picture, limits.frames, deadline)
-    elapsed_ms = 0.0
+    elapsed_ms, more = 0.0, False
     for index in range(min(count, limits.frames)):
         picture.seek(index)  # 0 too: a HEIC opens at its primary picture, which may be any
         _check_pixels(picture.size, limits)
         _check_transparency(picture)
         if index:
             deadline.check()
+        more = more or (fmt is sniff.TIFF and _SUB_IFDS in picture.getexif())
         width, height = _load(picture, options.fit)
         time_s = elapsed_ms / 1000 if count > 1 and "duration" in picture.info else None
         elapsed_ms += picture.info.get("duration", 0) or 0
@@ -109,6 +121,8 @@ def _frames(
     deadline.check()
     if problem is not None:
         raise problem
+    if more:
+        raise DecodeError("TIFF with sub-pictures, not decoded", code="unsupported_format")
     if count > limits.frames:
         raise _too_many_frames(limits)
 

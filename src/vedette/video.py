@@ -1,7 +1,7 @@
 """Video to frames: one at every interval and one at every scene change, with its time.
 
 Every frame of the video is decoded and compared with the one before, so that a picture shown for
-a single frame is a scene change and is scanned.
+a single frame is a scene change and is scanned, if it fills enough of the frame to be one.
 """
 
 from __future__ import annotations

@@ -154,8 +154,10 @@ def test_wrong_usage() -> None:
 def test_a_closed_pipe_is_no_error(place: Path) -> None:
     folder_of(place / "pictures", 300)
     command = f"{sys.executable} -m vedette scan pictures -m dummy --json | head -n 1"
-    done = subprocess.run(command, shell=True, cwd=place, capture_output=True, check=False)
+    command = f"set -o pipefail; {command}"
+    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, check=False)
     assert done.stdout.count(b"\n") == 1
+    assert done.returncode == 141, "what was not scanned must not look like all allowed"
     assert b"Traceback" not in done.stderr
     assert b"defect" not in done.stderr
 
@@ -289,3 +291,18 @@ def test_progress_goes_to_the_terminal_and_results_to_the_pipe(place: Path) -> N
     assert b"/400" in shown
     assert b"Traceback" not in shown
     assert b"defect" not in shown
+
+
+@pytest.mark.parametrize("option", ["--quarantine", "--censor"])
+def test_a_folder_for_copies_that_is_the_pictures_own_is_refused(place: Path, option: str) -> None:
+    done = scan(place, "--policy", "low.toml", option, ".")
+    assert done.returncode == 2
+    assert "is where the pictures are" in done.stderr
+    assert len(list((place / "pictures").iterdir())) == 3
+
+
+def test_a_closed_stdin_is_a_usage_error(place: Path) -> None:
+    command = f"{sys.executable} -m vedette scan - -m dummy <&-"
+    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"standard input" in done.stderr

@@ -302,3 +302,21 @@ def test_any_damage_leaves_items_or_a_failure(
     assert len({item.key for item in items}) == len(items)
     for item in items:
         assert isinstance(item.data, bytes) or item.data.code in CODES  # type: ignore[union-attr]
+
+
+def test_members_that_pose_as_folders_or_have_no_name() -> None:
+    data = crafted.zip_of(
+        [("photo.jpg/", PICTURE), ("", PICTURE), ("folder/", b""), ("a.png", PICTURE)]
+    )
+
+    assert outcome(data) == [("x!/photo.jpg/", "ok"), ("x!/", "ok"), ("x!/a.png", "ok")]
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_one_member_is_read_alone(name: str) -> None:
+    fmt = sniff.sniff(ARCHIVES[name][: sniff.HEAD_BYTES])
+    assert fmt is not None
+
+    found = list(read_archive(io.BytesIO(ARCHIVES[name]), fmt, "x", LIMITS, only="x!/b/c.png"))
+
+    assert [(item.key, item.data) for item in found] == [("x!/b/c.png", sample("jpeg"))]

@@ -308,3 +308,32 @@ def test_what_is_gone_is_none() -> None:
 
     for key in ("b.png", "m.zip!/out.png", "n.zip!/in.png", "a.png!/x", "nul\0", "!/"):
         assert source.find(key) is None
+
+
+def test_links_among_folders_are_not_multiplied() -> None:
+    """A link farm: without a bound, 2 ** 12 paths lead to the one file."""
+    put("l00/a.png")
+    for level in range(1, 13):
+        Path(f"l{level:02d}").mkdir()
+        for name in "xy":
+            Path(f"l{level:02d}", name).symlink_to(Path(f"../l{level - 1:02d}"))
+
+    assert sum(key.endswith("a.png") for key in keys("l12")) == 1
+    assert list(codes("l12").values()) == ["directory_loop"] * 12
+
+
+def test_outputs_are_left_out_through_links_too(here: Path) -> None:
+    put("in/a.png", "in/r.jsonl")
+    Path("link").symlink_to("in")
+
+    found = [i.key for i in read_all(PathSource(["link"], skip=[here / "in" / "r.jsonl"]))]
+
+    assert found == ["link/a.png"]
+
+
+def test_dots_behind_a_link_lead_where_the_link_leads() -> None:
+    put("far/away/x.png", "far/y.png", "z.png")
+    Path("link").symlink_to("far/away")
+
+    assert keys("link/../y.png") == ["link/../y.png"]
+    assert codes("link/../y.png") == {}

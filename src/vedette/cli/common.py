@@ -21,6 +21,8 @@ R = TypeVar("R")
 
 USAGE = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE has ended."""
 INTERNAL = 70
 """Exit status of a defect in Vedette itself (``EX_SOFTWARE``)."""
 
@@ -38,9 +40,10 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             complain("stopped", "run again with --resume to continue")
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        except BrokenPipeError:
+            # The reader of our output has gone, e.g. `| head`. The scan is not done: not status 0.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+            raise typer.Exit(BROKEN_PIPE) from None
         except Exception as error:
             if _is_exit(error) or os.environ.get("VEDETTE_DEBUG"):
                 raise

@@ -113,6 +113,7 @@ def scan(
     options = dataclasses.replace(settings.scan, **given)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, scan=options)
     outputs = Outputs(tuple(out or ()), html, not no_thumbnails, resume, overwrite)
+    _refuse_own_place(paths, quarantine, censor)
     own = [path for path in (*outputs.files, quarantine, censor) if path is not None]
     source = PathSource(_listed(paths), settings.limits, tuple(exclude or ()), own)
     with Scanner(model or settings.model, policy or settings.policy, settings) as scanner:
@@ -128,13 +129,27 @@ def _listed(paths: list[str]) -> Iterable[str]:
     """The paths, with ``-`` replaced by the names on stdin, one a line (or NUL-separated)."""
     import os
 
+    from vedette.errors import UsageError
+
     for path in paths:
         if path != "-":
             yield path
             continue
+        if sys.stdin is None:
+            raise UsageError("'-' reads a list from standard input, which is closed")
         data = sys.stdin.buffer.read()
-        separator = b"\0" if b"\0" in data else b"\n"
-        yield from (os.fsdecode(name) for name in data.split(separator) if name.strip())
+        names = data.split(b"\0") if b"\0" in data else data.splitlines()
+        yield from (os.fsdecode(name) for name in names if name.strip())
+
+
+def _refuse_own_place(paths: list[str], *folders: Path | None) -> None:
+    """Refuse folders for copies that lead back to the pictures, before hours of scanning."""
+    from vedette.actions import leads_back
+    from vedette.errors import UsageError
+
+    for folder in folders:
+        if folder is not None and any(leads_back(folder, path) for path in paths):
+            raise UsageError(f"{folder} is where the pictures are", hint="give a folder of its own")
 
 
 def _actions(
@@ -263,6 +278,8 @@ def _print_summary(
     console = Console(stderr=True, highlight=False)
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("scanned", str(summary.total), f"{rate:.0f} files/s, {scanner.model.runtime}")
+    if summary.resumed:
+        table.add_row("resumed", str(summary.resumed), "done by an earlier run")
     for verdict in Action:
         table.add_row(verdict.value, str(summary.actions[verdict]), "")
     for code, count in sorted(summary.failures.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from vedette import wire
 from vedette.errors import UsageError, VedetteError
 from vedette.sinks.base import replacing
 from vedette.types import Record
+
+_FIRST_BYTES = b'{"key": '
 
 
 def write_jsonl(records: Iterable[Record], path: Path) -> None:
@@ -42,32 +45,28 @@ class Journal:
             raise UsageError(f"{self.path} is already there", code="output_exists")
         self._open(os.O_TRUNC)
 
-    def resume(self, models: tuple[str, ...], policy: str) -> set[str]:
+    def resume(self, models: tuple[str, ...], policy: str) -> Iterator[Record]:
         """Continue a file; a new one is started if there is none.
 
-        Returns:
-            The keys that it already holds.
+        Yields:
+            The Records that it already holds; read them all before the first :meth:`append`.
 
         Raises:
             UsageError: ``resume_mismatch``: other models or another policy made it;
-                ``bad_record``: it is not a file of Records.
+                ``bad_record``: it is not a file of Records, and is left as it is.
             VedetteError: ``write_failed``.
         """
-        if not self.path.exists():
-            self._open(0)
-            return set()
-        self._cut_partial_line()
-        keys = set()
-        for record in wire.read_jsonl(self.path):
-            if record.models != models or record.verdict.policy != policy:
-                raise UsageError(
-                    f"{self.path} was made with {', '.join(record.models)} under "
-                    f"{record.verdict.policy}",
-                    code="resume_mismatch",
-                )
-            keys.add(record.key)
+        if self.path.exists():
+            self._cut_partial_line()
+            for record in self.records():
+                if record.models != models or record.verdict.policy != policy:
+                    raise UsageError(
+                        f"{self.path} was made with {', '.join(record.models)} under "
+                        f"{record.verdict.policy}",
+                        code="resume_mismatch",
+                    )
+                yield record
         self._open(0)
-        return keys
 
     def append(self, record: Record) -> None:
         """Add one Record.
@@ -87,13 +86,24 @@ class Journal:
         """All Records of the file, read from its start."""
         return wire.read_jsonl(self.path)
 
+    def sync(self) -> None:
+        """Wait until what was appended is on the disk.
+
+        Raises:
+            VedetteError: ``write_failed``.
+        """
+        assert self._descriptor is not None, "create() or resume() comes first"
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a device that knows no such thing
+                raise self._failed(error) from error
+
     def close(self) -> None:
         """Flush to the disk and close."""
         if self._descriptor is not None:
             try:
-                os.fsync(self._descriptor)
-            except OSError as error:
-                raise self._failed(error) from error
+                self.sync()
             finally:
                 os.close(self._descriptor)
                 self._descriptor = None
@@ -120,6 +130,9 @@ class Journal:
     def _cut_partial_line(self) -> None:
         try:
             with self.path.open("rb+") as stream:
+                # Somebody's own file must not lose a byte to a mistyped name.
+                if stream.read(len(_FIRST_BYTES)) != _FIRST_BYTES[: stream.tell()]:
+                    raise UsageError(f"{self.path}, line 1: not a Record", code="bad_record")
                 end = stream.seek(0, os.SEEK_END)
                 keep, step = end, 2**16
                 while keep > 0:
