@@ -4,7 +4,7 @@ Two models over one file of weights:
 
 ``nudenet``
     The network as it works best: RGB, antialiased resize, padded only to the next multiple of the
-    network's stride (up to a quarter less to compute than a square).
+    network's stride (a fifth to a third less to compute than a square, for most photographs).
 ``nudenet-compatible``
     What the nudenet package's own Python does, for parity: BGR, padded to a square before a
     resize without antialias, colours as stored. Its boxes and scores equal the package's.
