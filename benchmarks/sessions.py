@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import openvino
 
 from vedette.backends.base import Array, PixelNorm, choose, cores, open_session
-from vedette.backends.openvino import OpenVinoSession, cpu_has_bf16
+from vedette.backends.openvino import OpenVinoSession, cpu_has_bf16, import_openvino
 from vedette.decode import DecodeOptions, InlineDecoder
 from vedette.models.nudenet import CARD, NudeNet, weights_path
 from vedette.types import Item
@@ -56,6 +55,7 @@ def as_session(backend: str, precision: str) -> Runner:
 
 def as_one_network(precision: str, shape: list[int]) -> Runner:
     """One network with a stream for each core, on an AsyncInferQueue; -1 for dynamic axes."""
+    openvino = import_openvino()
     core = openvino.Core()
     model = core.read_model(str(weights_path()))
     model.reshape(shape)
@@ -74,6 +74,7 @@ def as_one_network(precision: str, shape: list[int]) -> Runner:
 
 def as_shared_streams(precision: str) -> Runner:
     """A network for each shape, each with a stream for each core, pinned as OpenVINO likes."""
+    core = import_openvino().Core()
     session = OpenVinoSession(weights_path(), PixelNorm(), precision)
     networks: dict[tuple[int, ...], Any] = {}
     stream = session._idle.get()
@@ -88,7 +89,7 @@ def as_shared_streams(precision: str) -> Runner:
             if tensor.shape not in networks:
                 model = stream._model.clone()
                 model.reshape(list(tensor.shape))
-                networks[tensor.shape] = openvino.Core().compile_model(model, "CPU", config)
+                networks[tensor.shape] = core.compile_model(model, "CPU", config)
         with ThreadPoolExecutor(cores()) as pool:
             list(pool.map(one, tensors))
 

@@ -22,6 +22,8 @@ from vedette.models.nudenet import CARD, weights_path
 VERDICT = "from vedette import Scanner; Scanner().scan({photo!r})"
 BARE = {
     "openvino": """
+import sys
+sys.modules["openvino_telemetry"] = None  # else OpenVINO reports its import over the network
 import numpy, openvino
 core = openvino.Core()
 model = core.read_model({weights!r})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,3 +127,20 @@ def test_what_cannot_be_chosen(backend: str, precision: str, error: type[Vedette
 def test_a_precision_that_the_card_does_not_admit() -> None:
     with pytest.raises(ModelError, match="changes its verdicts"):
         choose("openvino", "bf16", ("fp32",))
+
+
+@pytest.mark.parametrize("first", ["", "import openvino_telemetry;"])
+def test_openvinos_telemetry_is_kept_out(first: str) -> None:
+    """OpenVINO's package sends an event when it is imported, if that package can be."""
+    script = f"{first}" + (
+        "import sys;"
+        "from vedette.backends.openvino import cpu_has_bf16;"
+        "from vedette import Scanner;"
+        "before = 'openvino_telemetry' in sys.modules;"
+        "cpu_has_bf16(); Scanner(model='nudenet').close();"
+        "import openvino.tools.ovc as ovc;"
+        "assert type(ovc.telemetry).__module__ == 'openvino.tools.ovc.telemetry_stub';"
+        "assert ('openvino_telemetry' in sys.modules) is before"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

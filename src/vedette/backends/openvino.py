@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,14 +15,37 @@ from vedette.backends.base import Array, PixelNorm, streams_and_threads
 from vedette.errors import ModelError
 from vedette.extras import available, require
 
+_TELEMETRY = "openvino_telemetry"
 _MAX_SHAPES = 16
 """Networks a stream keeps compiled, one for each input shape. Models pad to a few shapes (a static
 shape runs up to a fifth faster than a dynamic one); past this many the oldest goes."""
 
 
+def import_openvino() -> Any:
+    """OpenVINO, imported so that it sends nothing.
+
+    Its Python package reports every import to its makers, unless the package that does so is
+    missing: for the time of the import it is.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    # Typed loosely: None in sys.modules is how Python spells "cannot be imported".
+    modules: dict[str, Any] = sys.modules
+    hidden = {name: modules.pop(name) for name in list(modules) if name.startswith(_TELEMETRY)}
+    modules[_TELEMETRY] = None
+    try:
+        return require("openvino", extra="openvino")
+    finally:
+        del modules[_TELEMETRY]
+        modules.update(hidden)
+
+
 @lru_cache(maxsize=1)
 def _core() -> Any:
-    openvino = require("openvino", extra="openvino")
+    openvino = import_openvino()
     # OpenVINO makes its table of types on first use, releasing the GIL meanwhile: two threads that
     # run their first inference at the same time would wait for each other for ever.
     openvino.Type.f32.to_dtype()
@@ -119,7 +143,7 @@ class _Stream:
 
 def _with_norm(model: Any, norm: PixelNorm) -> Any:
     """The model with uint8 NHWC pixels as its first input, the norm inside the graph."""
-    openvino = require("openvino", extra="openvino")
+    openvino = import_openvino()
     preprocess = require("openvino.preprocess", extra="openvino")
     steps = preprocess.PrePostProcessor(model)
     pixels = steps.input(0)
