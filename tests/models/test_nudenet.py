@@ -104,7 +104,9 @@ def test_post_processing_is_the_packages(seed: int, anchors: int, width: int, he
     theirs = _postprocess([rows[None]], side - width, side - height, 1, 1, width, height, 320, 320)
     prepared = Prepared(np.zeros((320, 320, 3), np.uint8), width, height, (side / 320, side / 320))
     mine = ours._regions(rows, prepared)
-    assert [(r.label, r.box) for r in mine] == [(d["class"], tuple(d["box"])) for d in theirs]
+    assert [r.label for r in mine] == [d["class"] for d in theirs]
+    # The package computes in float32, so a box may fall on the other side of a whole pixel.
+    np.testing.assert_allclose([r.box for r in mine], [d["box"] for d in theirs], atol=1)
     np.testing.assert_allclose([r.score for r in mine], [d["score"] for d in theirs], atol=1e-6)
 
 
