@@ -189,7 +189,8 @@ def test_the_action_is_the_severest_that_anything_asks_for(
             wanted.add(2 if rule.block is not None and region.score >= rule.block else 0)
             wanted.add(1 if rule.review is not None and region.score >= rule.review else 0)
 
-    if not policy.regions and all(some[category] is None for category in policy.categories):
+    asked = {*policy.categories, *(rule.category for rule in policy.regions.values())}
+    if all(some[category] is None for category in asked):
         wanted.add(policy.on_failure.severity)  # nobody looked for what it asks about
 
     assert policy.decide(some, seen, None).action.severity == max(wanted)

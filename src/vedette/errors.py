@@ -101,7 +101,7 @@ CODES: dict[str, tuple[str, str]] = {
     "bad_policy": ("the policy file cannot be used", "run: vedette policy check FILE"),
     "output_exists": (
         "the output file is already there",
-        "continue it with --resume, or replace it with --overwrite",
+        "replace it with --overwrite; a scan can also be continued with --resume",
     ),
     "resume_mismatch": (
         "the output file was made with another model or policy",

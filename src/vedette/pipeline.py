@@ -242,8 +242,7 @@ class Scanner:
 def _check_scope(policy: Policy, model: Classifier) -> None:
     """Refuse a policy of which the model can see nothing: it would flag, or pass, everything."""
     card = model.card
-    seen = any(category in card.covered for category in policy.categories)
-    if not seen and not any(label in card.labels for label in policy.regions):
+    if policy.asks_about.isdisjoint(card.covered):
         raise UsageError(
             f"{card.id} can see nothing that the policy {policy.id} asks about",
             hint=f"it covers {', '.join(card.covered)}: use another policy, or another model",

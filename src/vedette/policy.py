@@ -80,6 +80,11 @@ class Policy:
         """``name@version``"""
         return f"{self.name}@{self.version}"
 
+    @property
+    def asks_about(self) -> frozenset[Category]:
+        """The categories in scope and those that the region rules count for."""
+        return frozenset(self.categories) | {rule.category for rule in self.regions.values()}
+
     def decide(
         self, scores: Scores | None, regions: Sequence[Region], failure: Failure | None
     ) -> Verdict:
@@ -110,8 +115,9 @@ class Policy:
         return Verdict(action, tuple(reasons), self.id)
 
     def _is_looked_for(self, scores: Scores) -> bool:
-        # Of a region rule it cannot be told: a label that is not there was not seen, or not known.
-        return bool(self.regions) or any(scores[c] is not None for c in self.categories)
+        # A label that is not there was not seen, or is not known to the model: a region rule counts
+        # as looked for where its category is.
+        return any(scores[category] is not None for category in self.asks_about)
 
     def apply(self, record: Record) -> Record:
         """``record`` decided again, from the evidence that it keeps."""

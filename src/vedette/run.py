@@ -11,9 +11,9 @@ from pathlib import Path
 from vedette.actions import FileAction
 from vedette.data.base import Source, read_all
 from vedette.decode import DecodeOptions, Decoder, InlineDecoder
-from vedette.errors import ItemError, UsageError, VedetteError
+from vedette.errors import ItemError
 from vedette.pipeline import Scanner
-from vedette.sinks.base import writer_for
+from vedette.sinks.base import check_places, writer_for
 from vedette.sinks.html import ReportOptions, worst_frame, write_html
 from vedette.sinks.jsonl import Journal
 from vedette.types import Action, Item, Record, UInt8
@@ -46,8 +46,10 @@ class Outputs:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that may come to be, the journal included."""
-        named = (*self.out, self.html, self.journal)
-        return tuple(dict.fromkeys(path for path in named if path is not None))
+        named = [path for path in (*self.out, self.html) if path is not None]
+        if self.journal is not None and self.journal not in self.out:
+            named.append(self.journal)
+        return tuple(named)
 
     def check(self) -> None:
         """Refuse, before anything is scanned, what would only fail or destroy something later.
@@ -59,19 +61,9 @@ class Outputs:
         """
         for path in self.out:
             writer_for(path)
-        places = [path.resolve() for path in (*self.out, self.html) if path is not None]
-        if len(set(places)) < len(places):
-            raise UsageError("two outputs are one file", hint="give each a name of its own")
-        for path in self.files:
-            if path.is_dir() or not path.parent.is_dir():
-                where = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-                raise VedetteError(f"cannot write {path}: {where}", code="write_failed")
-        if self.overwrite or (self.resume and self.journal is not None and self.journal.exists()):
-            return
-        for path in self.files:
-            if path.exists():
-                # With resume too: a scan whose journal is gone had come to its end.
-                raise UsageError(f"{path} is already there", code="output_exists")
+        # To be resumed is only what has a journal: without one, a scan had come to its end.
+        resumed = self.resume and self.journal is not None and self.journal.exists()
+        check_places(self.files, overwrite=self.overwrite or resumed)
 
 
 @dataclass(slots=True)
@@ -135,7 +127,7 @@ def run_scan(
                     _act(actions, record, source.find(record.key))
             summary.resumed = summary.total
         else:
-            journal.create(overwrite=outputs.overwrite)
+            journal.create()
         with closing(_scanned(source, scanner, done)) as scanned:
             for record, item in scanned:
                 journal.append(record)

@@ -306,3 +306,30 @@ def test_a_closed_stdin_is_a_usage_error(place: Path) -> None:
     done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, check=False)
     assert done.returncode == 2
     assert b"standard input" in done.stderr
+
+
+def test_stored_records_are_not_written_to_an_impossible_place(place: Path) -> None:
+    scan(place, "--out", "r.jsonl", "-q")
+    for args in (
+        ["decide", "r.jsonl", "-p", "strict", "-o", "no/such/again.jsonl"],
+        ["report", "r.jsonl", "--html", "pictures"],
+        ["report", "r.jsonl", "--out", "x.csv", "--out", "x.csv"],
+    ):
+        done = vedette(*args, cwd=place)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "Traceback" not in done.stderr
+    assert not (place / "x.csv").exists()
+
+
+def test_decide_fails_closed_on_what_nobody_looked_for(place: Path) -> None:
+    """Records of a model that sees one category, under a policy about another."""
+    scan(place, "--model", "nudenet", "--policy", "default", "--out", "r.jsonl", "-q")
+    for rule in (
+        "[categories]\nSpam = {review = 0.9}",
+        '[regions]\nX = {category = "Spam", block = 1}',
+    ):
+        (place / "other.toml").write_text(f'name = "other"\nversion = 1\n{rule}\n')
+        done = vedette("decide", "r.jsonl", "-p", "other.toml", cwd=place)
+        assert done.returncode == 1
+        assert "3 records under other@1: 3 review" in done.stderr

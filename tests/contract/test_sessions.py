@@ -144,3 +144,14 @@ def test_openvinos_telemetry_is_kept_out(first: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there the runtime may have an accelerator")
+def test_a_backend_that_is_not_used_is_not_loaded() -> None:
+    script = (
+        "import sys; from vedette import Scanner; s = Scanner(model='nudenet');"
+        "assert s.model.runtime.startswith('openvino'), s.model.runtime;"
+        "assert 'onnxruntime' not in sys.modules; s.close()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

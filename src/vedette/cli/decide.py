@@ -27,10 +27,9 @@ def decide(
     """
     from collections.abc import Iterator
 
-    from vedette.errors import UsageError
     from vedette.policy import load_policy
     from vedette.run import Summary
-    from vedette.sinks.base import writer_for
+    from vedette.sinks.base import check_places, writer_for
     from vedette.types import Record
     from vedette.wire import read_jsonl
 
@@ -54,10 +53,7 @@ def decide(
             pass
     else:
         write = writer_for(out)
-        if out.exists() and not overwrite:
-            raise UsageError(
-                f"{out} is already there", code="output_exists", hint="replace it with --overwrite"
-            )
+        check_places([out], overwrite=overwrite)
         write(decided(), out)
     if not quiet:
         counts = ", ".join(f"{count} {action}" for action, count in sorted(summary.actions.items()))

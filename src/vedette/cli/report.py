@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vedette.text import printable
+
 
 def report(
     records: Annotated[Path, typer.Argument(help="Records of a scan (.jsonl).")],
@@ -28,17 +30,14 @@ def report(
     from vedette.data.paths import PathSource
     from vedette.errors import UsageError
     from vedette.run import Outputs, Thumbnails, write_derived
+    from vedette.sinks.base import check_places
     from vedette.wire import read_jsonl
 
     wanted = [path for path in (*(out or ()), html) if path is not None]
     if not wanted:
         raise UsageError("nothing to write", hint="give --html FILE or --out FILE")
-    for path in wanted:
-        if path.exists() and not overwrite:
-            raise UsageError(
-                f"{path} is already there", code="output_exists", hint="replace it with --overwrite"
-            )
+    check_places(wanted, overwrite=overwrite)
     outputs = Outputs(tuple(out or ()), html, not no_thumbnails)
     write_derived(lambda: read_jsonl(records), outputs, Thumbnails(PathSource([])), skip=None)
     for path in wanted:
-        typer.echo(f"wrote {path}", err=True)
+        typer.echo(f"wrote {printable(str(path))}", err=True)

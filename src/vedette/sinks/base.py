@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vedette.errors import UnknownNameError, VedetteError
+from vedette.errors import UnknownNameError, UsageError, VedetteError
 from vedette.extras import require
 from vedette.types import Record
 
@@ -42,6 +42,25 @@ def writer_for(path: Path) -> Writer:
     if suffix == ".parquet":  # not only after hours of scanning
         require("pyarrow.parquet", extra="parquet")
     return writers[suffix]
+
+
+def check_places(paths: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse, before any work, what would only fail or destroy something at its end.
+
+    Raises:
+        UsageError: two outputs in one file; ``output_exists``, unless ``overwrite``.
+        VedetteError: ``write_failed``: a place that no file can be made in.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise UsageError("two outputs are one file", hint="give each a name of its own")
+        seen.add(path.resolve())
+        if path.is_dir() or not path.parent.is_dir():
+            where = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise VedetteError(f"cannot write {path}: {where}", code="write_failed")
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} is already there", code="output_exists")
 
 
 @contextmanager

@@ -34,15 +34,12 @@ class Journal:
         self.path = path
         self._descriptor: int | None = None
 
-    def create(self, *, overwrite: bool) -> None:
-        """Start a new file.
+    def create(self) -> None:
+        """Start an empty file.
 
         Raises:
-            UsageError: ``output_exists``, unless ``overwrite``.
             VedetteError: ``write_failed``.
         """
-        if self.path.exists() and not overwrite:
-            raise UsageError(f"{self.path} is already there", code="output_exists")
         self._open(os.O_TRUNC)
 
     def resume(self, models: tuple[str, ...], policy: str) -> Iterator[Record]:
