@@ -78,7 +78,7 @@ def results(files: list[Path], model: str | Classifier, **options: str | bool) -
 
 def peer_results(files: list[Path]) -> list[Result]:
     detector = nudenet.NudeDetector()
-    counted = {label for label, category in CARD.labels.items() if category}
+    counted = {label for label, counts in CARD.labels.items() if counts}
     out: list[Result] = []
     for file in files:
         found = detector.detect(str(file))

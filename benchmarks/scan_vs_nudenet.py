@@ -12,17 +12,15 @@ uses (the compiled network on the photographs' tensors; decode, resize and paddi
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import nudenet
 import numpy as np
 
+from rounds import Contender
 from vedette import Scanner, ScanOptions, Settings
 from vedette.backends.base import PixelNorm, Session, choose, cores, open_session
 from vedette.decode import DecodeOptions, InlineDecoder
@@ -31,25 +29,6 @@ from vedette.models.nudenet import CARD, NudeNet, weights_path
 from vedette.types import Item
 
 PEER_BATCHES = (1, 4, 8, 16)
-
-
-@dataclass
-class Contender:
-    """One thing that is timed: the rates of its rounds."""
-
-    name: str
-    run: Callable[[list[Path]], int]
-    rates: list[float] = field(default_factory=list)
-
-    def round(self, files: list[Path]) -> None:
-        started = time.perf_counter()
-        count = self.run(files)
-        assert count == len(files), (self.name, count)
-        self.rates.append(count / (time.perf_counter() - started))
-
-    @property
-    def rate(self) -> float:
-        return statistics.median(self.rates)
 
 
 def peer_runner(batch: int) -> Callable[[list[Path]], int]:

@@ -81,3 +81,14 @@ def test_close_wakes_everybody_and_returns_the_rest() -> None:
     assert sorted(outcomes) == ["put", "take"]
     with pytest.raises(Closed):
         full.put((1,), 9)
+
+
+def test_nobody_takes_more_than_its_share_of_what_waits() -> None:
+    batcher: Batcher[int] = Batcher(100, batch=8, takers=2)
+    for number in range(22):
+        batcher.put((1,), number)
+
+    sizes: list[int] = []
+    while sum(sizes) < 22:
+        sizes.append(len(batcher.take()))
+    assert sizes == [8, 7, 4, 2, 1]

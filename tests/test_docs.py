@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+import importlib.util
 import inspect
 import json
 import re
@@ -25,7 +26,12 @@ from tests.test_wire import FULL
 from vedette import sniff, wire
 from vedette.backends.base import BACKENDS, PRECISIONS
 from vedette.cli import app
+from vedette.compile.export import MAX_DRIFT
 from vedette.errors import CODES
+from vedette.heads.concepts import read_concepts
+from vedette.models import labels
+from vedette.models.combine import DEFAULT_HIGH, DEFAULT_LOW
+from vedette.models.exported import NETWORKS
 from vedette.models.registry import entries
 from vedette.policy import PRESETS, Policy, RegionRule, Rule, load_policy, parse_policy
 from vedette.settings import Limits, ScanOptions, Settings, VideoSampling, load_settings
@@ -48,11 +54,16 @@ OWNER = {
     "scan": "scan.md",
     "decide": "policy.md",
     "report": "outputs.md",
+    "score-embeddings": "embeddings.md",
+    "explain": "explain.md",
     "policy list": "policy.md",
     "policy show": "policy.md",
     "policy check": "policy.md",
-    "models list": "models.md",
-    "models show": "models.md",
+    "models list": "zoo.md",
+    "models show": "zoo.md",
+    "models pull": "weights.md",
+    "models verify": "weights.md",
+    "models export": "export.md",
 }
 
 
@@ -132,7 +143,14 @@ def test_every_option_is_on_the_page_of_its_command(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("page", "names"),
-    [("scan.md", ["scan"]), ("policy.md", ["decide"]), ("outputs.md", ["report"])],
+    [
+        ("scan.md", ["scan"]),
+        ("policy.md", ["decide"]),
+        ("outputs.md", ["report"]),
+        ("zoo.md", ["models list", "models show"]),
+        ("weights.md", ["models pull", "models verify"]),
+        ("export.md", ["models export"]),
+    ],
 )
 def test_no_table_explains_an_option_that_is_gone(page: str, names: list[str]) -> None:
     known = {option for name in names for option in options(commands()[name])}
@@ -223,30 +241,106 @@ def test_every_error_code_is_listed_with_its_text_and_hint() -> None:
     assert listed == CODES
 
 
+def models_page() -> Any:
+    spec = importlib.util.spec_from_file_location("models_page", DOCS / "models_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_models_page_is_made_from_the_cards() -> None:
+    assert text("models.md") == models_page().page(), "run: python docs/models_page.py"
+
+
 @pytest.mark.parametrize("name", entries())
 def test_every_model_card_is_described(name: str) -> None:
     card = entries()[name].card
-    page = text("models.md")
-    section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+    section = text("models.md").split(f"\n## {name}\n")[1].split("\n## ")[0]
 
-    assert f"`{card.id}`" in section
-    assert f"`{card.revision}`" in section
-    assert f"{name:<20} {card.summary}" in page
+    for fact in (card.id, card.revision, card.licence, card.terms, card.trained_on, card.source):
+        assert fact in section
+    for file in card.weights.files if card.weights else ():
+        assert f"`{file.path}`" in section
+    for needed in card.needs:
+        assert f"\n### {needed.id}\n" in text("models.md")
+
+
+@pytest.mark.parametrize("name", entries())
+def test_the_table_of_coverage_has_every_category(name: str) -> None:
+    table = text("models.md").split("## What each model sees")[1].split("\n## ")[0]
+    head, *lines = [line[2:-2].split(" | ") for line in table.splitlines() if line[:2] == "| "]
+    (row,) = [cells for cells in lines if cells[0].startswith(f"[`{name}`]")]
+
+    seen = {what for what, mark in zip(head[1:], row[1:], strict=True) if mark.strip()}
+    assert seen == {category.value for category in entries()[name].card.covered}
+
+
+def test_speeds_are_shown_where_they_were_measured(tmp_path: Path) -> None:
+    path = tmp_path / "speed.json"
+    path.write_text(
+        '{"machine": "2 cores", "command": "time it", "images_per_s": {"dummy": {"fp32": 12.5}}}'
+    )
+    module = models_page()
+
+    assert module.read_speeds(tmp_path / "none.json").images_per_s == {}
+    told = "\n".join(module._facts(entries(), module.read_speeds(path)))
+    assert re.search(r"^\| \[`dummy`\].*\| 12.5 fp32 \|", told, re.M)
+    assert re.search(r"^\| \[`q16`\].*\| – \|", told, re.M)
+    assert "`time it`" in told
 
 
 def test_facts_about_nudenets_weights_are_the_cards() -> None:
     card = entries()["nudenet"].card
-    page = text("models.md")
+    page = text("nudenet.md")
 
+    assert f"`{card.id}`" in page
+    assert f"`{card.revision}`" in page
     assert card.licence in page
     assert card.terms in page
     assert card.trained_on in page
     assert ", ".join(f"`{precision}`" for precision in card.precisions) in page
-    labels = [row for row in rows("models.md") if row[0].startswith("`BUTTOCKS")]
-    listed = {label: row[1] for row in rows("models.md") for label in re.findall("`(.+?)`", row[0])}
-    assert len(labels) == 2
-    for label, category in card.labels.items():
-        assert listed[label] == (category.value if category else "nothing by itself")
+    known = [row for row in rows("nudenet.md") if row[0].startswith("`BUTTOCKS")]
+    listed = {name: row[1] for row in rows("nudenet.md") for name in re.findall("`(.+?)`", row[0])}
+    assert len(known) == 2
+    for label, counted in card.labels.items():
+        assert listed[label] == (", ".join(counted) or "nothing by itself")
+
+
+def test_words_for_labels_are_listed_with_what_they_count_for() -> None:
+    listed = {word: row[1] for row in rows("vit.md") for word in re.findall("`(.+?)`", row[0])}
+
+    for word, counted in labels._COMMON.items():
+        told = "all eleven" if len(counted) == len(Category) else ", ".join(counted)
+        assert listed[word] == (told or "nothing by itself"), word
+
+
+def test_the_example_of_a_label_table_can_be_read(tmp_path: Path) -> None:
+    (example,) = blocks(DOCS / "vit.md", "toml")
+    (tmp_path / "labels.toml").write_text(example, encoding="utf-8")
+
+    counts = labels.counts_of(("LABEL_0", "LABEL_1", "gun"), tmp_path)
+
+    assert counts["LABEL_0"] == ()
+    assert counts["gun"] == (Category.VIOLENCE, Category.ILLEGAL_ACTIVITY)
+
+
+def test_the_example_of_a_concept_file_can_be_read(tmp_path: Path) -> None:
+    (example,) = blocks(DOCS / "clip.md", "toml")
+    (tmp_path / "concepts.toml").write_text(example, encoding="utf-8")
+
+    counts = read_concepts(tmp_path / "concepts.toml").counts
+
+    assert counts["a bloody knife"] == (Category.VIOLENCE,)
+    assert counts["a young child"] == ()
+
+
+def test_default_thresholds_and_bounds_are_told() -> None:
+    assert f"they are {DEFAULT_LOW:g}..{DEFAULT_HIGH:g} then" in text("combinations.md")
+    assert f"by more than this; {MAX_DRIFT:g} by default" in text("export.md")
+    assert all(name in named("export.md") for name in NETWORKS)
 
 
 def test_backends_and_precisions_are_listed() -> None:
@@ -324,12 +418,12 @@ def test_every_category_is_defined_in_its_own_words() -> None:
 
 
 def keys_of(value: object) -> set[str]:
-    """Every key of a JSON value; the keys of ``scores`` and ``times_ms`` are names of their own."""
+    """Every key of a JSON value; what is in ``scores``, ``labels``, ``times_ms`` has own names."""
     if isinstance(value, list):
         return {key for part in value for key in keys_of(part)}
     if not isinstance(value, dict):
         return set()
-    inner = [part for key, part in value.items() if key not in ("scores", "times_ms")]
+    inner = [part for key, part in value.items() if key not in ("scores", "labels", "times_ms")]
     return set(value) | keys_of(inner)
 
 

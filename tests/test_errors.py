@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,9 +136,12 @@ def test_hints_name_options_that_exist() -> None:
 
     from vedette.cli import app
 
-    scan = typer.main.get_command(app).commands["scan"]  # type: ignore[attr-defined]
-    known = {option for parameter in scan.params for option in parameter.opts} | {"--help"}
-    named = {name for texts in CODES.values() for t in texts for name in re.findall(r"--\w+", t)}
+    def options(command: Any) -> set[str]:
+        own = {option for parameter in command.params for option in parameter.opts}
+        return own.union(*map(options, getattr(command, "commands", {}).values()))
+
+    known = options(typer.main.get_command(app)) | {"--help"}
+    named = {n for texts in CODES.values() for t in texts for n in re.findall(r"--[\w-]+", t)}
 
     assert named
     assert named <= known

@@ -18,7 +18,7 @@ PROFILE = settings(deadline=None, derandomize=True, database=None)
 
 Box = tuple[int, int, int, int]
 SEXUAL, HATE = Category.SEXUAL, Category.HATE
-MAPPING = {"bare": SEXUAL, "barer": SEXUAL, "symbol": HATE, "face": None}
+MAPPING = {"bare": (SEXUAL,), "barer": (SEXUAL,), "symbol": (HATE,), "face": ()}
 
 boxes = st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(0, 9)] * 2)
 all_scores = st.dictionaries(st.sampled_from(list(Category)), st.floats(0, 1, width=32)).map(scores)

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ def records(draw: st.DrawFn) -> Record:
     values = draw(st.none() | st.dictionaries(categories, probabilities, min_size=1))
     frames = draw(st.integers(1, 3)) if values is not None else 0
     seen = scores(values, draw(st.none() | names)) if values is not None else None
+    if seen is not None:
+        seen = replace(
+            seen, labels=draw(st.dictionaries(st.sampled_from(list(seen.as_dict())), names))
+        )
     failure = draw(st.none() | failures) if seen is not None else draw(failures)
     region = st.builds(
         Region,
@@ -96,7 +101,10 @@ FULL = Record(
     width=640,
     height=480,
     frames=2,
-    scores=scores({Category.SEXUAL: 0.71, Category.HATE: 0.0}, "platt@1"),
+    scores=replace(
+        scores({Category.SEXUAL: 0.71, Category.HATE: 0.0}, "platt@1"),
+        labels={Category.SEXUAL: "nsfw"},
+    ),
     regions=(Region("FACE_MALE", 0.71, (12, 40, 88, 90), 1),),
     verdict=Verdict(
         Action.REVIEW,
@@ -124,8 +132,8 @@ STILL = from_dict(
 def test_keys_and_their_order() -> None:
     keys = list(to_dict(STILL))
 
-    assert [key for key in keys if key != "format"] == DESIGN_KEYS
-    assert set(keys) == {*DESIGN_KEYS, "format"}
+    assert [key for key in keys if key not in ("format", "labels")] == DESIGN_KEYS
+    assert set(keys) == {*DESIGN_KEYS, "format", "labels"}
 
 
 def test_a_file_of_several_frames_adds_its_timeline() -> None:
@@ -163,6 +171,15 @@ def test_reasons_name_a_label_and_words_only_where_there_are_any() -> None:
     ]
     assert to_dict(FULL)["reasons"][0]["label"] == "FACE_MALE"
     assert to_dict(FULL)["reasons"][0]["text"] == "look twice"
+
+
+def test_labels_are_there_only_where_one_has_another_name() -> None:
+    plain = from_dict({key: value for key, value in to_dict(FULL).items() if key != "labels"})
+
+    assert to_dict(FULL)["labels"] == {"Sexual": "nsfw"}
+    assert "labels" not in to_dict(plain)
+    assert plain.scores is not None
+    assert plain.scores.labels == {}
 
 
 def test_scores_have_covered_categories_only_and_keep_zero() -> None:
@@ -240,6 +257,7 @@ def test_a_record_read_back_has_the_same_evidence(record: Record) -> None:
     if read.scores is not None and record.scores is not None:
         assert read.scores.as_dict() == record.scores.as_dict()
         assert read.scores.calibrated == record.scores.calibrated
+        assert read.scores.labels == record.scores.labels
     assert [frame.p for frame in read.timeline] == [frame.p for frame in record.timeline]
 
 
@@ -360,6 +378,9 @@ def test_lines_that_are_no_record(line: str | bytes) -> None:
         ("scores", {"Sexual": 1.01}),
         ("scores", {"Sexual": -0.01}),
         ("scores", {"Nudity": 0.5}),
+        ("labels", {"Nudity": "nsfw"}),
+        ("labels", {"Sexual": 1}),
+        ("labels", ["nsfw"]),
         ("regions", [{"label": "a", "score": math.nan, "box": [0, 0, 1, 1]}]),
         ("regions", [{"label": "a", "score": 1.5, "box": [0, 0, 1, 1]}]),
         ("regions", [{"label": "a", "score": 0.5, "box": [0, 0, 1]}]),

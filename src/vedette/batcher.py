@@ -26,12 +26,14 @@ class Batcher(Generic[Payload]):
 
     ``put`` blocks while ``capacity`` pictures wait: that is what bounds memory. ``take`` never
     waits for a batch to fill: what is there goes, so a lone picture is not delayed, and under load
-    the queue is never empty and batches are full.
+    the queue is never empty and batches are full. No taker gets more than its share of what waits:
+    towards the end of a scan one would work on the last eight while the others stand idle.
     """
 
-    def __init__(self, capacity: int, batch: int) -> None:
+    def __init__(self, capacity: int, batch: int, takers: int = 1) -> None:
         self._capacity = capacity
         self._batch = batch
+        self._takers = takers
         self._waiting: dict[Shape, deque[_Waiting[Payload]]] = {}
         self._count = 0
         self._tickets = 0
@@ -69,7 +71,8 @@ class Batcher(Generic[Payload]):
                 raise Closed
             shape = min(self._waiting, key=lambda s: self._waiting[s][0].ticket)
             line = self._waiting[shape]
-            taken = [line.popleft().payload for _ in range(min(self._batch, len(line)))]
+            share = -(-self._count // self._takers)
+            taken = [line.popleft().payload for _ in range(min(self._batch, len(line), share))]
             if not line:
                 del self._waiting[shape]
             self._count -= len(taken)

@@ -109,10 +109,33 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "bad_record": ("a stored Record cannot be read", "see the line that the message names"),
     "missing_extra": ("an optional library is not installed", "run the pip line of the message"),
-    "weights_missing": ("the model's weights are not there", "run the pip line of the message"),
+    "weights_missing": (
+        "the model's weights are not there",
+        "vedette models pull NAME, or set VEDETTE_MODELS to a folder that has them",
+    ),
     "weights_altered": (
         "the model's weights are not the ones its card names",
-        "reinstall the package that carries them",
+        "get them again from the source that the card names",
+    ),
+    "weights_unusable": (
+        "the file holds no weights that can be read, or other ones than the model's",
+        "get the file again from the source that the model's card names",
+    ),
+    "terms_not_accepted": (
+        "the model's terms restrict its use and have not been accepted",
+        "read them with: vedette models show NAME, then pull with --accept-terms",
+    ),
+    "terms_refused": (
+        "the settings say commercial = true, and the model's terms do not admit that",
+        "use another model; vedette models list --commercial names them",
+    ),
+    "pull_failed": (
+        "the weights could not be fetched",
+        "check the network, or set VEDETTE_MODELS to a folder that has them",
+    ),
+    "drift_too_large": (
+        "reduced precision changes this model's scores by more than the bound",
+        "use a higher precision, other calibration images, or raise the bound knowingly",
     ),
     "backend_failed": (
         "the backend cannot load or run the model with these options",

@@ -58,7 +58,7 @@ class Scanner:
         options: ScanOptions = validated(settings.scan, "scan options")
         self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
         self.model = (
-            build(model, ModelOptions(options.backend, options.precision))
+            build(model, ModelOptions(options.backend, options.precision, settings.commercial))
             if isinstance(model, str)
             else model
         )
@@ -67,7 +67,9 @@ class Scanner:
         self.decoder = _decoder(self.model, settings)
         workers = options.workers or cores()
         self._batcher: Batcher[tuple[Job, Prepared]] = Batcher(
-            capacity=2 * options.batch * self.model.streams, batch=options.batch
+            capacity=2 * options.batch * self.model.streams,
+            batch=options.batch,
+            takers=self.model.streams,
         )
         self._live: set[Job] = set()
         self._lock = threading.Lock()
@@ -186,7 +188,7 @@ class Scanner:
                 if not job.wanted():
                     return
                 job.expect()
-                self._batcher.put(prepared.pixels.shape, (job, prepared))
+                self._batcher.put(prepared.shape, (job, prepared))
                 del prepared
                 started = time.perf_counter()
         except Closed:

@@ -104,7 +104,8 @@ class Policy:
                     action = _severest(action, self.on_uncovered)
                 elif judged := rule.judge(p):
                     action = _severest(action, judged[0])
-                    reasons.append(Reason(category, p, judged[1], text=rule.reason))
+                    label = scores.labels.get(category)
+                    reasons.append(Reason(category, p, judged[1], label, rule.reason))
         for label, region_rule in self.regions.items():
             p = max((r.score for r in regions if r.label == label), default=0.0)
             if judged := region_rule.rule.judge(p):

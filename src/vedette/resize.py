@@ -1,7 +1,8 @@
 """The resize rule, stated once: what reaches a model is made by :func:`resize` and nothing else.
 
 Rule: a picture is resized once, straight to the size the model needs, with an antialiased
-triangle filter (Pillow's ``BILINEAR``, whose support grows with the reduction). A JPEG that is at
+filter (Pillow's, whose support grows with the reduction): a triangle, ``bilinear``, unless the
+model was trained with another one. A JPEG that is at
 least twice that size on each side may be decoded at a reduced DCT scale first, never below twice
 the size, so that the antialiased step still does the last and largest part.
 """
@@ -16,6 +17,8 @@ import PIL.Image
 
 from vedette.types import UInt8
 
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -26,13 +29,17 @@ class Fit:
     mode: Literal["inside", "cover", "stretch"]
     """``inside``: the long side becomes ``size``; ``cover``: the short side does;
     ``stretch``: both do."""
+    resample: Resample = "bilinear"
+    """The filter of the last step, antialiased: what the model was trained with."""
 
     def target(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) in px after the resize; at least 1 x 1."""
         if self.mode == "stretch":
             return self.size, self.size
-        side = max(width, height) if self.mode == "inside" else min(width, height)
-        scale = self.size / side
+        if self.mode == "cover":  # the long side rounded down, as transformers and timm do
+            short = min(width, height)
+            return self.size * width // short, self.size * height // short
+        scale = self.size / max(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
     def scaled_decode(self, width: int, height: int) -> tuple[int, int] | None:
@@ -42,9 +49,9 @@ class Fit:
         return least if width >= least[0] and height >= least[1] else None
 
 
-def resize(pixels: UInt8, width: int, height: int) -> UInt8:
+def resize(pixels: UInt8, width: int, height: int, resample: Resample = "bilinear") -> UInt8:
     """``pixels`` [h, w, 3] resized to [height, width, 3] by the rule above."""
     if pixels.shape[:2] == (height, width):
         return pixels
     picture = PIL.Image.fromarray(pixels)
-    return np.asarray(picture.resize((width, height), PIL.Image.Resampling.BILINEAR))
+    return np.asarray(picture.resize((width, height), PIL.Image.Resampling[resample.upper()]))

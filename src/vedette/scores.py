@@ -30,14 +30,17 @@ def check(prediction: Prediction) -> None:
 
 
 def to_scores(
-    prediction: Prediction, mapping: Mapping[str, Category | None], *, calibrated: str | None = None
+    prediction: Prediction,
+    mapping: Mapping[str, tuple[Category, ...]],
+    *,
+    calibrated: str | None = None,
 ) -> Scores:
     """The categories' probabilities: for each, the highest among the labels that map to it.
 
     Args:
         prediction: one forward pass.
-        mapping: label to category; None for a label that says nothing about safety. Every
-            category that some label maps to is covered.
+        mapping: label to categories; none for a label that says nothing about safety. Every
+            category that some label of the prediction maps to is covered.
         calibrated: name of the calibration that was applied, if any.
 
     Raises:
@@ -48,12 +51,15 @@ def to_scores(
         raise ValueError("probabilities outside 0..1")
     p = np.zeros(len(Category), dtype=np.float32)
     covered = np.zeros(len(Category), dtype=np.bool_)
+    labels: dict[Category, str] = {}
     for label, probability in zip(prediction.labels, prediction.probs, strict=True):
-        category = mapping[label]
-        if category is not None:
+        for category in mapping[label]:
+            if not covered[category.position] or probability > p[category.position]:
+                p[category.position] = probability
+                labels[category] = label
             covered[category.position] = True
-            p[category.position] = max(p[category.position], probability)
-    return Scores(p, covered, calibrated)
+    told = {category: label for category, label in labels.items() if label != category.value}
+    return Scores(p, covered, calibrated, told)
 
 
 def worst(all_scores: Sequence[Scores]) -> Scores:
@@ -63,9 +69,15 @@ def worst(all_scores: Sequence[Scores]) -> Scores:
     """
     if len({s.calibrated for s in all_scores}) != 1:
         raise ValueError("frames of one file must share one calibration")
-    p = np.stack([s.p for s in all_scores]).max(axis=0)
+    stacked = np.stack([s.p for s in all_scores])
     covered = np.logical_or.reduce([s.covered for s in all_scores])
-    return Scores(p, covered, all_scores[0].calibrated)
+    at = stacked.argmax(axis=0)
+    labels = {
+        category: label
+        for category in Category
+        if (label := all_scores[at[category.position]].labels.get(category)) is not None
+    }
+    return Scores(stacked.max(axis=0), covered, all_scores[0].calibrated, labels)
 
 
 def merge_regions(regions: Sequence[Region]) -> tuple[Region, ...]:

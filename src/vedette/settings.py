@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class Settings:
     """Model name, see ``vedette models list``."""
     policy: str = "default"
     """Preset name or path of a policy file."""
+    commercial: bool = False
+    """Refuse models whose licence or training data does not admit commercial use."""
     limits: Limits = field(default_factory=Limits)
     video: VideoSampling = field(default_factory=VideoSampling)
     scan: ScanOptions = field(default_factory=ScanOptions)
@@ -112,7 +114,8 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
         "scan": _section(ScanOptions, table.pop("scan", {}), path, "scan"),
     }
     top = _section(Settings, table, path, "")
-    return Settings(model=top.model, policy=top.policy, **sections)
+    whole: Settings = replace(top, **sections)
+    return whole
 
 
 def _section(cls: type[Any], table: object, path: Path, name: str) -> Any:

@@ -124,11 +124,17 @@ class Scores:
     covered: NDArray[np.bool_]
     """bool [n categories]"""
     calibrated: str | None = None
+    labels: Mapping[Category, str] = field(default_factory=dict)
+    """The model's own label behind a category's probability, where it has another name."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Scores):
             return NotImplemented
-        return (self.as_dict(), self.calibrated) == (other.as_dict(), other.calibrated)
+        return (self.as_dict(), self.calibrated, self.labels) == (
+            other.as_dict(),
+            other.calibrated,
+            other.labels,
+        )
 
     def __hash__(self) -> int:
         return hash((tuple(self.as_dict().items()), self.calibrated))
@@ -151,9 +157,14 @@ class Reason:
     p: float
     threshold: float
     label: str | None = None
-    """The region label, where a region rule of the policy and not a category score decided."""
+    """The model's own label behind it, or the region label where a region rule decided."""
     text: str | None = None
     """The policy's own words for the moderator, where it has any."""
+
+    @property
+    def what(self) -> str:
+        """The category, with the model's own label where there is one."""
+        return f"{self.category} ({self.label})" if self.label else self.category.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ def to_dict(record: Record) -> dict[str, Any]:
         "failure": _failure(record.failure),
         "times_ms": {step: round(ms, 3) for step, ms in record.times_ms.items()},
     }
+    if record.scores and record.scores.labels:
+        out["labels"] = _labels(record.scores.labels)
     if record.timeline:
         out["timeline"] = [
             {"frame": f.frame, "time_s": _seconds(f.time_s), "scores": _scores(f.p)}
@@ -95,7 +97,9 @@ def from_dict(data: Mapping[str, Any]) -> Record:
         width=_maybe(int, data["width"]),
         height=_maybe(int, data["height"]),
         frames=_as(int, data["frames"]),
-        scores=_read_scores(data["scores"], _maybe(str, data.get("calibrated"))),
+        scores=_read_scores(
+            data["scores"], _maybe(str, data.get("calibrated")), data.get("labels", {})
+        ),
         regions=tuple(
             Region(
                 _as(str, r["label"]),
@@ -182,17 +186,24 @@ def _scores(scores: Mapping[Category, float]) -> dict[str, float]:
     return {category.value: p for category, p in scores.items()}
 
 
+def _labels(labels: Mapping[Category, str]) -> dict[str, str]:
+    return {category.value: labels[category] for category in Category if category in labels}
+
+
 def _seconds(time_s: float | None) -> float | None:
     return None if time_s is None else round(time_s, 3)
 
 
-def _read_scores(given: Mapping[str, Any], calibrated: str | None) -> Scores | None:
+def _read_scores(
+    given: Mapping[str, Any], calibrated: str | None, labels: Mapping[str, Any]
+) -> Scores | None:
     p = np.zeros(len(Category), dtype=np.float32)
     covered = np.zeros(len(Category), dtype=np.bool_)
     for name, value in given.items():
         position = Category(name).position
         p[position], covered[position] = _probability(value), True
-    return Scores(p, covered, calibrated) if given else None
+    told = {Category(name): _as(str, label) for name, label in labels.items()}
+    return Scores(p, covered, calibrated, told) if given else None
 
 
 def _read_failure(given: Mapping[str, Any] | None) -> Failure | None:

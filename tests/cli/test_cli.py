@@ -133,7 +133,7 @@ def test_file_names_cannot_drive_the_terminal(place: Path) -> None:
         (["--out", "r.xls"], "unknown output format"),
         (["--out", "no/such/r.jsonl"], "write_failed"),
         (["--config", "missing.toml"], "cannot read settings"),
-        (["--model", "nudenet", "--precision", "int8"], "unknown precision"),
+        (["--model", "nudenet", "--precision", "int4"], "unknown precision"),
     ],
 )
 def test_errors_are_one_line_with_a_hint(place: Path, args: list[str], says: str) -> None:
@@ -226,11 +226,8 @@ def test_policy_commands(place: Path) -> None:
 
 def test_models_commands() -> None:
     listed = vedette("models", "list").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == [
-        "dummy",
-        "nudenet",
-        "nudenet-compatible",
-    ]
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert {"dummy", "nudenet", "nudenet-compatible"} <= set(names)
     shown = vedette("models", "show", "nudenet").stdout
     assert "AGPL-3.0" in shown
     assert "MIT" in shown

@@ -115,7 +115,8 @@ def test_auto_is_settled_by_what_the_cpu_computes() -> None:
     ("backend", "precision", "error"),
     [
         ("onx", "auto", UnknownNameError),
-        ("auto", "int8", UnknownNameError),
+        ("auto", "int4", UnknownNameError),
+        ("auto", "int8", ModelError),
         ("onnx", "bf16", ModelError),
     ],
 )

@@ -214,9 +214,9 @@ def test_no_more_is_kept_of_the_records_than_is_listed(tmp_path: Path) -> None:
         for index in range(2000):
             yield flagged(str(index), Action.REVIEW, index / 2000)
             yield failed(f"cut {index}")
-        alive = sum(isinstance(thing, Record) for thing in gc.get_objects())
+        alive = sum(type(thing) is Record for thing in gc.get_objects())
 
-    before = sum(isinstance(thing, Record) for thing in gc.get_objects())
+    before = sum(type(thing) is Record for thing in gc.get_objects())
     text, _ = written(tmp_path, many(), ReportOptions(most_items=10))
     assert counts(text)["total"] == "4,000"
     assert alive - before <= 2 * 10 + 2

@@ -71,7 +71,7 @@ def test_csv_holds_a_row_each(tmp_path: Path, records: list[Record]) -> None:
             assert row[f"p_{category}"] == ("" if p is None else str(p))
     assert rows[-2]["key"] == "'=cmd.png", "a name must not run as a formula"
     assert rows[-2]["failure_code"] == "unsupported_format"
-    assert rows[-1]["reasons"] == "A_LABEL 0.9 >= 0.5"
+    assert rows[-1]["reasons"] == "Sexual (A_LABEL) 0.9 >= 0.5"
 
 
 def test_jsonl_reads_back(tmp_path: Path, records: list[Record]) -> None:

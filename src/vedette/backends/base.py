@@ -18,7 +18,8 @@ from vedette.extras import available
 Array = NDArray[Any]
 
 BACKENDS = ("onnx", "openvino")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
+"""``int8`` only for networks that were exported so, with their own check (docs/export.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,13 @@ def choose(backend: str, precision: str, allowed: Sequence[str]) -> Choice:
     """
     check_names(backend, precision)
     if precision != "auto" and precision not in allowed:
-        raise ModelError(
-            f"{precision} is not offered for this model: it changes its verdicts",
-            hint=f"use --precision {' or '.join(allowed)}",
-        )
+        hint = f"use --precision {' or '.join(allowed)}"
+        if precision == "int8":
+            hint += ", or make it so with: vedette models export NAME --precision int8"
+        why = "its network is int8" if "int8" in allowed else "it changes its verdicts"
+        raise ModelError(f"{precision} is not offered for this model: {why}", hint=hint)
+    if tuple(allowed) == ("int8",):
+        precision = "int8"
     if precision == "bf16" and backend == "onnx":
         raise ModelError("the onnx backend computes in fp32", hint="use --backend openvino")
     if backend == "auto":
@@ -133,13 +137,17 @@ def _may_have_accelerator() -> bool:
         return False
 
 
-def open_session(path: Path, norm: PixelNorm | None, choice: Choice) -> Session:
+def open_session(
+    path: Path, norm: PixelNorm | None, choice: Choice, size: tuple[int, int] | None = None
+) -> Session:
     """Load the ONNX file at ``path``.
 
     Args:
         path: the network; its first input takes the images.
         norm: what to do with uint8 pixels; None feeds inputs as they are.
         choice: from :func:`choose`.
+        size: (height, width) in px where every picture has the same one: the streams then share
+            one compiled network and one copy of its weights.
 
     Raises:
         ModelError: the backend cannot load it.
@@ -148,10 +156,10 @@ def open_session(path: Path, norm: PixelNorm | None, choice: Choice) -> Session:
     if choice.backend == "openvino":
         from vedette.backends.openvino import OpenVinoSession
 
-        return OpenVinoSession(path, norm, choice.precision)
+        return OpenVinoSession(path, norm, choice.precision, size)
     from vedette.backends.onnx import OnnxSession
 
-    return OnnxSession(path, norm)
+    return OnnxSession(path, norm, choice.precision)
 
 
 def cores() -> int:

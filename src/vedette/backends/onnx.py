@@ -31,10 +31,10 @@ class OnnxSession:
     """See :class:`vedette.backends.base.Session`."""
 
     backend = "onnx"
-    precision = "fp32"
 
-    def __init__(self, path: Path, norm: PixelNorm | None) -> None:
+    def __init__(self, path: Path, norm: PixelNorm | None, precision: str = "fp32") -> None:
         runtime = _runtime()
+        self.precision = precision  # int8 is in the network itself, the rest is computed in fp32
         self._norm = norm
         self._on_cpu = accelerator() is None
         self.streams, threads = streams_and_threads() if self._on_cpu else (1, 0)

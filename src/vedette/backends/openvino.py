@@ -64,16 +64,23 @@ class OpenVinoSession:
 
     Each stream is a set of networks of its own, compiled for one stream on its own threads and not
     pinned to a core: networks of several shapes that share streams get in each other's way (a
-    third slower on photographs of mixed shapes, docs/performance.md).
+    third slower on photographs of mixed shapes, docs/performance.md). A network whose pictures
+    all have one size is compiled once for all streams, which then share its weights.
     """
 
     backend = "openvino"
 
-    def __init__(self, path: Path, norm: PixelNorm | None, precision: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        norm: PixelNorm | None,
+        precision: str,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         self.precision = precision
         self.streams, threads = streams_and_threads()
         config = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
@@ -88,8 +95,17 @@ class OpenVinoSession:
         self._outputs = [port.get_any_name() for port in model.outputs]
         # Last in, first out: a lone caller stays on one stream and compiles nothing twice.
         self._idle: queue.LifoQueue[_Stream] = queue.LifoQueue()
+        shared = size is not None and len(self._inputs) == 1
+        if shared:
+            assert size is not None
+            shape = (1, *size, 3) if norm is not None else (1, 3, *size)
+            config |= {"NUM_STREAMS": self.streams, "INFERENCE_NUM_THREADS": self.streams * threads}
+            compiled = _compile(model, {self._inputs[0]: list(shape)}, config)
         for _ in range(self.streams):
-            self._idle.put(_Stream(model, self._inputs, config))
+            stream = _Stream(model, self._inputs, config)
+            if shared:
+                stream.keep((shape,), compiled)
+            self._idle.put(stream)
 
     def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """See :class:`vedette.backends.base.Session`."""
@@ -122,23 +138,28 @@ class _Stream:
         )
         return [result[k] for k in range(len(result))]
 
+    def keep(self, shapes: tuple[tuple[int, ...], ...], compiled: Any) -> None:
+        """Use a network that was compiled for these shapes already."""
+        self._requests[shapes] = compiled.create_infer_request()
+
     def _request(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
         request = self._requests.get(shapes)
         if request is None:
             while len(self._requests) >= _MAX_SHAPES:
                 self._requests.pop(next(iter(self._requests)))
-            request = self._compile(shapes).create_infer_request()
+            named = {name: list(shape) for name, shape in zip(self._inputs, shapes, strict=True)}
+            request = _compile(self._model, named, self._config).create_infer_request()
             self._requests[shapes] = request
         return request
 
-    def _compile(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
-        named = {name: list(shape) for name, shape in zip(self._inputs, shapes, strict=True)}
-        try:
-            model = self._model.clone()
-            model.reshape(named)
-            return _core().compile_model(model, "CPU", self._config)
-        except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot compile for {named}: {error}") from error
+
+def _compile(model: Any, shapes: Mapping[str, list[int]], config: Mapping[str, Any]) -> Any:
+    try:
+        model = model.clone()
+        model.reshape(dict(shapes))
+        return _core().compile_model(model, "CPU", config)
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO cannot compile for {shapes}: {error}") from error
 
 
 def _with_norm(model: Any, norm: PixelNorm) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vedette import __version__
-from vedette.cli import decide, models, policy, report, scan
+from vedette.cli import decide, explain, models, policy, report, scan, score_embeddings
 from vedette.cli.common import guarded
 
 app = typer.Typer(
@@ -39,7 +39,9 @@ def _root(
 
 app.command("scan")(guarded(scan.scan))
 app.command("decide")(guarded(decide.decide))
+app.command("explain")(guarded(explain.explain))
 app.command("report")(guarded(report.report))
+app.command("score-embeddings")(guarded(score_embeddings.score_embeddings))
 app.add_typer(policy.app, name="policy")
 app.add_typer(models.app, name="models")
 

@@ -59,8 +59,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 def verdict_line(record: Record) -> str:
     """One line for a person: action, key and why."""
     why = [
-        f"{reason.label or reason.category} {reason.p:.2f} >= {reason.threshold:g}"
-        for reason in record.verdict.reasons
+        f"{reason.what} {reason.p:.2f} >= {reason.threshold:g}" for reason in record.verdict.reasons
     ]
     if record.failure is not None:
         why.append(f"not scanned: {record.failure.code} ({record.failure.message})")

@@ -160,14 +160,15 @@ def _actions(
     settings: Settings,
 ) -> list[FileAction]:
     from vedette.actions import Censor, Quarantine
+    from vedette.models.base import bare
 
     actions: list[FileAction] = []
     if censor is not None:  # before the file moves away
         policy = scanner.policy
         labels = frozenset(
-            label
-            for label, category in scanner.model.card.labels.items()
-            if category in policy.categories or label in policy.regions
+            bare(label)
+            for label, counted in scanner.model.card.labels.items()
+            if not policy.categories.keys().isdisjoint(counted) or bare(label) in policy.regions
         )
         actions.append(Censor(censor, settings.limits, labels))
     if quarantine is not None:
@@ -273,6 +274,7 @@ def _print_summary(
     from rich.table import Table
 
     from vedette.errors import CODES
+    from vedette.models.base import Tells
     from vedette.types import Action
 
     console = Console(stderr=True, highlight=False)
@@ -290,9 +292,9 @@ def _print_summary(
         console.print(
             f"not looked for by {scanner.model.card.id}: {', '.join(unseen)}", style="yellow"
         )
-    for action in actions:
-        for line in action.told():
-            console.print(printable(line), markup=False)
+    said = scanner.model.told() if isinstance(scanner.model, Tells) else ()
+    for line in (*said, *(line for action in actions for line in action.told())):
+        console.print(printable(line), markup=False)
     for path in (*outputs.out, outputs.html):
         if path is not None:
             console.print(f"wrote {printable(str(path))}", markup=False)

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vedette.resize import Fit
 from vedette.taxonomy import Category
 from vedette.types import Image, Prediction, UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """One file of a checkpoint."""
+
+    path: str
+    """Inside the checkpoint's repository, with ``/``."""
+    sha256: str | None = None
+    """Hex digest; None where its publisher states none: then the first pull records it."""
+    optional: bool = False
+    """Whether the checkpoint may lack it: pulled where the repository has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Files of one revision of one repository, on the model hub or at a plain address."""
+
+    repo: str
+    """``owner/name``"""
+    revision: str
+    """A commit, or a branch or tag where no commit is known to us: then the first pull pins it."""
+    files: tuple[WeightsFile, ...]
+    url: str | None = None
+    """For what is not on the hub: a file is at ``{url}/{path}``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +52,28 @@ class ModelCard:
     """Where the weights come from."""
     sha256: str | None
     """Of the weights' file; None for a model without weights."""
-    labels: Mapping[str, Category | None]
-    """The model's labels in output order, each with the category that it counts for."""
+    labels: Mapping[str, tuple[Category, ...]]
+    """The model's labels in output order, each with the categories that it counts for. Empty: it
+    says nothing about safety by itself. Several: a general "unsafe" that means any of them."""
     fit: Fit
     precisions: tuple[str, ...] = ("fp32",)
     """Precisions that were measured to keep the verdicts (docs/models.md)."""
     extra: str | None = None
     """The extra that brings what it needs."""
+    commercial: bool = True
+    """Whether licence and terms admit commercial use, the terms of the training data included.
+    False: a pull asks for ``--accept-terms``, and ``commercial = true`` in the settings refuses."""
+    weights: Checkpoint | None = None
+    """Where the weights are pulled from; None where they come with a package, or there are none."""
+    needs: tuple[ModelCard, ...] = ()
+    """Further cards whose weights it runs on: the backbone of a head, the members of a
+    combination. Their terms bind it too."""
+    embedding: int | None = None
+    """Dimensions of the embedding that it gives, None where it gives none."""
+    parameters: int | None = None
+    """How many, in the networks that run."""
+    reference: str = "its own published code"
+    """The implementation that its outputs are tested against."""
 
     @property
     def model(self) -> str:
@@ -43,7 +83,7 @@ class ModelCard:
     @property
     def covered(self) -> tuple[Category, ...]:
         """Categories that the model can see, in the taxonomy's order."""
-        seen = set(self.labels.values())
+        seen = {category for counted in self.labels.values() for category in counted}
         return tuple(category for category in Category if category in seen)
 
 
@@ -60,6 +100,13 @@ class Prepared:
     scale: tuple[float, float] = (1.0, 1.0)
     """Original px for one network px, along x and y."""
     frame: int = 0
+    others: tuple[Prepared, ...] = ()
+    """The same picture for the further members of a combination of models."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all its pixels: pictures of one shape can share a batch."""
+        return self.pixels.shape + tuple(side for other in self.others for side in other.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +115,8 @@ class ModelOptions:
 
     backend: str = "auto"
     precision: str = "auto"
+    commercial: bool = False
+    """Refuse models whose terms do not admit commercial use."""
 
 
 class Classifier(Protocol):
@@ -111,6 +160,25 @@ class Classifier(Protocol):
         ...
 
 
+@runtime_checkable
+class Tells(Protocol):
+    """A classifier with something to say at the end of a scan, such as a cascade's cost."""
+
+    def told(self) -> Sequence[str]:
+        """Lines for a person."""
+        ...
+
+
+def labelled(card: ModelCard, label: str) -> str:
+    """A member's label as a combination of models shows it: ``q16:inappropriate``."""
+    return f"{card.id}:{label}"
+
+
+def bare(label: str) -> str:
+    """A combination's label as its member, and that member's regions, know it."""
+    return label.rpartition(":")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
     """What a family file, or a third party's entry point, offers to the registry."""
@@ -118,3 +186,14 @@ class ModelEntry:
     name: str
     card: ModelCard
     build: Callable[[ModelOptions], Classifier]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPattern:
+    """Models that are named by a rule and not one by one, such as ``vit:<id or folder>``."""
+
+    form: str
+    """How such a name is written, for people."""
+    summary: str
+    entry: Callable[[str], ModelEntry | None]
+    """The entry of a name; None where the name is not of this form."""

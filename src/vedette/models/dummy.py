@@ -29,7 +29,8 @@ CARD = ModelCard(
     trained_on="nothing",
     source="this package",
     sha256=None,
-    labels={category.value: category for category in Category},
+    labels={category.value: (category,) for category in Category},
+    embedding=_GRID * _GRID * 3,
     fit=Fit(_SIZE, "stretch"),
 )
 

@@ -10,10 +10,19 @@ from importlib.metadata import entry_points
 
 import vedette.models
 from vedette.backends.base import check_names
-from vedette.errors import UnknownNameError, UsageError
-from vedette.models.base import Classifier, ModelEntry, ModelOptions
+from vedette.errors import ModelError, UnknownNameError, UsageError
+from vedette.models.base import Classifier, ModelEntry, ModelOptions, ModelPattern
 
 _GROUP = "vedette.models"
+
+
+@cache
+def patterns() -> tuple[ModelPattern, ...]:
+    """Every form of name that stands for more than one model, in the order of its module."""
+    found: list[ModelPattern] = []
+    for module in pkgutil.iter_modules(vedette.models.__path__, "vedette.models."):
+        found += getattr(importlib.import_module(module.name), "PATTERNS", ())
+    return tuple(found)
 
 
 @cache
@@ -45,15 +54,19 @@ def collect(found: Iterable[ModelEntry]) -> Mapping[str, ModelEntry]:
 
 
 def get(name: str) -> ModelEntry:
-    """The entry of that name.
+    """The entry of that name, or of a name that a pattern understands.
 
     Raises:
         UnknownNameError: there is none; says which one was likely meant.
+        VedetteError: the name is of a known form, and what it names cannot be used.
     """
-    try:
+    if name in entries():
         return entries()[name]
-    except KeyError:
-        raise UnknownNameError("model", name, entries()) from None
+    for pattern in patterns():
+        entry = pattern.entry(name)
+        if entry is not None:
+            return entry
+    raise UnknownNameError("model", name, [*entries(), *(p.form for p in patterns())])
 
 
 def build(name: str, options: ModelOptions | None = None) -> Classifier:
@@ -65,4 +78,10 @@ def build(name: str, options: ModelOptions | None = None) -> Classifier:
     """
     options = options or ModelOptions()
     check_names(options.backend, options.precision)  # also for models that need no backend
-    return get(name).build(options)
+    entry = get(name)
+    for card in (entry.card, *entry.card.needs):
+        if options.commercial and not card.commercial:
+            raise ModelError(
+                f"{card.id} may not be used commercially: {card.terms}", code="terms_refused"
+            )
+    return entry.build(options)

@@ -52,7 +52,7 @@ def _row(record: Record) -> list[object]:
         record.key,
         record.verdict.action.value,
         "; ".join(
-            f"{reason.label or reason.category} {reason.p:g} >= {reason.threshold:g}"
+            f"{reason.what} {reason.p:g} >= {reason.threshold:g}"
             for reason in record.verdict.reasons
         ),
         failure.code if failure else None,

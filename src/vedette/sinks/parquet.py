@@ -50,6 +50,7 @@ def _schema(arrow: Any) -> Any:
             ("action", text),
             ("reasons", arrow.list_(arrow.struct(reason))),
             ("scores", scores),
+            ("labels", arrow.struct([(category.value, text) for category in Category])),
             ("regions", arrow.list_(arrow.struct(region))),
             ("models", arrow.list_(text)),
             ("policy", text),

@@ -1,0 +1,1 @@
+"""Small classifiers over CLIP image embeddings: one file for each published head."""
