@@ -22,7 +22,7 @@ from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import DecodeError, InferError, ItemError, UsageError
 from vedette.job import Job
 from vedette.models.base import Classifier, ModelOptions, Prepared
-from vedette.models.registry import build
+from vedette.models.registry import build, check_commercial
 from vedette.policy import Policy, load_policy
 from vedette.scores import check, to_scores
 from vedette.settings import ScanOptions, Settings, validated
@@ -62,6 +62,8 @@ class Scanner:
             if isinstance(model, str)
             else model
         )
+        if settings.commercial:
+            check_commercial(self.model.card)
         _check_scope(self.policy, self.model)
         self._options = options
         self.decoder = _decoder(self.model, settings)

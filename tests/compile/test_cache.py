@@ -100,3 +100,18 @@ def test_without_a_setting_it_is_the_users_cache(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
 
     assert cache_root().name in ("vedette",)
+
+
+def test_what_another_process_made_meanwhile_is_left_alone() -> None:
+    made: list[tuple[Path, int]] = []
+
+    def make(path: Path) -> None:
+        if not made:
+            made.append((path, 0))
+            other = cached(["a"], ".onnx", make)  # it is faster, and reads what it made
+            made[0] = (other, other.stat().st_ino)
+        path.write_text("made")
+
+    found = cached(["a"], ".onnx", make)
+
+    assert (found, found.stat().st_ino) == made[0]

@@ -17,7 +17,7 @@ from vedette import Scanner
 from vedette.compile.export import ExportOptions, export
 from vedette.compile.quantize import drift
 from vedette.data.paths import PathSource
-from vedette.errors import ModelError, UsageError
+from vedette.errors import ModelError, UsageError, VedetteError
 from vedette.models.base import ModelOptions
 from vedette.models.registry import build, get
 from vedette.models.vit import FALCONSAI, Vit, open_vit
@@ -205,3 +205,56 @@ def test_drift_is_measured_picture_by_picture() -> None:
     assert moved.mean == pytest.approx(0.15)
     with pytest.raises(ValueError, match="no pictures"):
         drift(reference[:0], reduced[:0])
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_is_no_export_is_never_replaced(model: Vit, tmp_path: Path, beside: bool) -> None:
+    out = tmp_path / "out"
+    if beside:
+        export(model, out, ExportOptions(), None)
+    out.mkdir(exist_ok=True)
+    (out / "holiday.jpg").write_bytes(b"the only copy")
+
+    with pytest.raises(UsageError) as caught:
+        export(model, out, ExportOptions(overwrite=True), None)
+
+    assert caught.value.code == "output_exists"
+    assert (out / "holiday.jpg").read_bytes() == b"the only copy"
+
+
+def test_a_place_that_cannot_be_made_is_named(model: Vit, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+
+    with pytest.raises(VedetteError) as caught:
+        export(model, tmp_path / "file" / "a" / "b", ExportOptions(), None)
+
+    assert caught.value.code == "write_failed"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"network": ["network.onnx"]},
+        {"parameters": "many"},
+        {"embedding": [768]},
+        {"fit": {"resample": "magic"}},
+        {"fit": {"size": 32.5}},
+        {"fit": {"mode": "inside"}},
+        {"recipe": {"std": [float("nan")] * 3}},
+        {"recipe": {"std": [float("inf")] * 3}},
+    ],
+)
+def test_a_card_of_wrong_types_is_refused(
+    model: Vit, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    export(model, tmp_path / "out", ExportOptions(), None)
+    path = tmp_path / "out" / "vedette-model.json"
+    card = json.loads(path.read_text())
+    card["recipe"]["fit"] |= change.pop("fit", {})
+    card["recipe"] |= change.pop("recipe", {})
+    path.write_text(json.dumps(card | change))
+
+    with pytest.raises(ModelError) as caught:
+        build(str(tmp_path / "out"), FP32)
+
+    assert caught.value.code == "weights_unusable"

@@ -1,4 +1,4 @@
-"""A relevance map finds what a model looks at, and says when it does not."""
+"""A relevance map peaks where a model looks, and is zero where it does not."""
 
 from __future__ import annotations
 
@@ -9,134 +9,143 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pictures import drawn
-from vedette.explain.drawing import draw
-from vedette.explain.occlusion import Deletion, Relevance, blurred, relevance
+from tests.explain.looking import SEXUAL, SIDE, Blind, Looks, noise, prepared
+from vedette.errors import InferError
+from vedette.explain.cover import Cover
+from vedette.explain.deletion import deletion_test
+from vedette.explain.occlusion import relevance
 from vedette.models.base import ModelOptions, Prepared
-from vedette.models.dummy import Dummy
 from vedette.models.registry import build
 from vedette.taxonomy import Category
-from vedette.types import Image, Prediction, Region, UInt8
-
-SEXUAL = Category.SEXUAL
+from vedette.types import Float32, Prediction
 
 
-class Looks(Dummy):
-    """Its Sexual score is how much the pixels of one square differ from each other."""
-
-    streams = 2
-
-    def __init__(self, top: int, left: int, side: int) -> None:
-        self.square = (slice(top, top + side), slice(left, left + side))
-
-    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
-        out = []
-        for prepared in batch:
-            probs = np.zeros(len(Category), dtype=np.float32)
-            contrast = float(prepared.pixels[self.square].std()) / 128
-            probs[SEXUAL.position] = min(contrast, 1.0)
-            out.append(Prediction(tuple(self.card.labels), probs, self.card.model))
-        return out
+def cells_of(model: Looks, grid: int = 8) -> Float32:
+    return relevance(model, Cover(prepared(noise()), grid), SEXUAL).cells
 
 
-class Blind(Dummy):
-    """Says the same of everything."""
+@pytest.mark.parametrize("grid", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize(("top", "left"), [(40, 8), (0, 0), (56, 56), (24, 32)])
+def test_the_map_peaks_where_the_model_looks(top: int, left: int, grid: int) -> None:
+    cells = cells_of(Looks(top, left, 8), grid)
+    row, column = divmod(int(cells.argmax()), grid)
 
-    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
-        labels = tuple(self.card.labels)
-        probs = np.full(len(labels), 0.5, dtype=np.float32)
-        return [Prediction(labels, probs, self.card.model) for _ in batch]
-
-
-def noise(side: int = 64, seed: int = 0) -> Prepared:
-    rng = np.random.default_rng(seed)
-    return Prepared(rng.integers(0, 256, (side, side, 3)).astype(np.uint8), side, side)
-
-
-def test_the_map_peaks_where_the_model_looks() -> None:
-    model = Looks(top=40, left=8, side=8)  # cell (5, 1) of 8 x 8
-    found = relevance(model, noise(), SEXUAL, grid=8)
-
-    assert int(found.cells.argmax()) == 5 * 8 + 1
-    others = found.cells.copy()
-    others[5, 1] = 0
-    assert not others.any()  # covering anything else changes nothing
-    assert found.deletion.beats_random
-    assert found.deletion.area < found.deletion.random_mean
+    # The cell of the peak and the square that is looked at share pixels.
+    assert top < (row + 1) * SIDE / grid
+    assert top + 8 > row * SIDE / grid
+    assert left < (column + 1) * SIDE / grid
+    assert left + 8 > column * SIDE / grid
 
 
-def test_a_map_of_nothing_does_not_beat_chance() -> None:
-    found = relevance(Blind(), noise(), SEXUAL, grid=4)
+def test_a_large_thing_is_found_whole() -> None:
+    cells = cells_of(Looks(16, 16, 32))
 
-    assert not found.cells.any()
-    assert not found.deletion.beats_random
-    assert found.p == 0.5
-
-
-def test_the_same_seed_gives_the_same_map() -> None:
-    first, second = (relevance(Looks(0, 0, 32), noise(), SEXUAL, seed=3) for _ in range(2))
-
-    np.testing.assert_array_equal(first.cells, second.cells)
-    assert first.deletion == second.deletion
+    inside = cells[2:6, 2:6]
+    assert inside.min() > 0.5 * cells.max()
+    assert inside.mean() > 4 * cells[:, 7].mean()
 
 
-@settings(max_examples=15)
-@given(st.integers(2, 6), st.integers(0, 40), st.integers(0, 40), st.integers(4, 24))
-def test_cells_are_finite_and_as_many_as_asked_for(
+def test_what_changes_nothing_is_zero() -> None:
+    assert not cells_of(Blind()).any()
+
+
+@settings(max_examples=25)
+@given(st.integers(2, 12), st.integers(0, 48), st.integers(0, 48), st.integers(4, 16))
+def test_cells_are_finite_and_zero_out_of_every_windows_reach(
     grid: int, top: int, left: int, side: int
 ) -> None:
-    found = relevance(Looks(top, left, side), noise(), SEXUAL, grid=grid, orders=2)
+    cells = cells_of(Looks(top, left, side), grid)
 
-    assert found.cells.shape == (grid, grid)
-    assert np.isfinite(found.cells).all()
-    assert 0 <= found.deletion.area <= 1
-
-
-def test_every_part_of_a_combination_is_covered() -> None:
-    model = build("any(dummy,nudenet)", ModelOptions(precision="fp32"))
-    pixels = np.asarray(drawn(1, 120, 90))
-    prepared = model.prepare(Image(pixels, "0" * 64, 120, 90, "PNG"))
-    found = relevance(model, prepared, Category.SPAM, grid=2, orders=2)
-
-    assert found.cells.any()
+    assert cells.shape == (grid, grid)
+    assert cells.dtype == np.float32
+    assert np.isfinite(cells).all()
+    rows, columns = (np.arange(start, start + side) * grid // SIDE for start in (top, left))
+    reach = 4  # cells: the larger window
+    for row in range(grid):
+        for column in range(grid):
+            far = np.abs(rows - row).min() >= reach or np.abs(columns - column).min() >= reach
+            assert not (far and cells[row, column]), (row, column)
 
 
-@pytest.mark.parametrize(("grid", "orders"), [(1, 10), (8, 1)])
-def test_too_little_to_compare_is_refused(grid: int, orders: int) -> None:
-    with pytest.raises(ValueError, match="nothing to explain"):
-        relevance(Blind(), noise(), SEXUAL, grid=grid, orders=orders)
+def test_a_saturated_score_still_has_a_map() -> None:
+    class Sure(Looks):
+        def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
+            out = []
+            for prediction in super().infer(batch):
+                p = prediction.probs.astype(np.float64)
+                out.append(
+                    Prediction(
+                        prediction.labels,
+                        (1 / (1 + np.exp(-(8 * p + 4)))).astype(np.float32),
+                        prediction.model,
+                    )
+                )
+            return out
+
+    cells = relevance(Sure(40, 8, 8), Cover(prepared(noise()), 8), SEXUAL).cells
+
+    assert divmod(int(cells.argmax()), 8) == (5, 1)
+    assert cells.max() > 1
 
 
-def sharpness(pixels: UInt8) -> float:
-    return float(np.abs(np.diff(pixels.astype(float), axis=1)).mean())
+class Tallies(Looks):
+    """Counts the pictures that it is shown."""
+
+    seen = 0
+    streams = 1
+
+    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
+        self.seen += len(batch)
+        return super().infer(batch)
 
 
-def test_the_drawing_shows_no_picture() -> None:
-    pixels = noise(128).pixels
-    cells = np.zeros((8, 8), dtype=np.float32)
-    cells[2, 3] = 1.0
-    found = Relevance(SEXUAL, 0.9, cells, Deletion(0.1, 0.5, 0.05, 10))
-
-    hidden = np.asarray(draw(pixels, found))
-    shown = np.asarray(draw(pixels, found, sharp=True))
-
-    assert hidden.shape[0] > hidden.shape[1] >= 384  # enlarged, with a legend
-    assert sharpness(hidden[:384]) < 3 < sharpness(shown[:384])
-    # Light where the cell is, dark where nothing is.
-    cell = hidden[2 * 48 : 3 * 48, 3 * 48 : 4 * 48].mean()
-    assert cell > hidden[200:380, 200:380].mean() + 40
+def test_a_map_and_its_test_take_as_many_passes_as_the_docs_say() -> None:
+    model = Tallies(0, 0, 8)
+    cover = Cover(prepared(noise()), 8)
+    found = relevance(model, cover, SEXUAL)
+    assert model.seen == 107
+    deletion_test(model, cover, found)
+    assert model.seen == 107 + 317
 
 
-def test_a_region_is_drawn_where_it_is() -> None:
-    picture = np.full((400, 400, 3), 90, dtype=np.uint8)
-    drawn_ = np.asarray(draw(picture, None, [Region("FACE", 0.9, (100, 50, 80, 60))]))
-
-    assert tuple(drawn_[50, 140]) == (0, 255, 200)
-    assert tuple(drawn_[110, 140]) == (0, 255, 200)
-    assert tuple(drawn_[300, 300]) == (90, 90, 90)
+def test_the_same_map_again() -> None:
+    np.testing.assert_array_equal(cells_of(Looks(8, 8, 20)), cells_of(Looks(8, 8, 20)))
 
 
-def test_a_blur_leaves_no_detail() -> None:
-    pixels = noise(96).pixels
+def test_a_category_that_is_not_covered_is_refused() -> None:
+    model = build("nudenet", ModelOptions(precision="fp32"))
+    with pytest.raises(ValueError, match="does not cover Spam"):
+        relevance(model, Cover(prepared(noise()), 8), Category.SPAM)
 
-    assert sharpness(blurred(pixels)) < sharpness(pixels) / 20
+
+class Fails(Looks):
+    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
+        raise RuntimeError("out of order")
+
+
+class NotNumbers(Looks):
+    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
+        return [
+            Prediction(p.labels, np.full_like(p.probs, np.nan), p.model)
+            for p in super().infer(batch)
+        ]
+
+
+class Drops(Looks):
+    def infer(self, batch: Sequence[Prepared]) -> Sequence[Prediction]:
+        return super().infer(batch)[1:]
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        (Fails(0, 0, 8), "model_failed"),
+        (NotNumbers(0, 0, 8), "model_output_invalid"),
+        (Drops(0, 0, 8), "model_output_invalid"),
+    ],
+)
+def test_a_model_that_fails_is_named(model: Looks, code: str) -> None:
+    with pytest.raises(InferError) as caught:
+        cells_of(model)
+
+    assert caught.value.code == code

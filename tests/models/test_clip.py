@@ -279,7 +279,7 @@ def test_a_head_for_another_backbone_is_refused(store: Path, tmp_path: Path) -> 
     assert caught.value.code == "weights_unusable"
 
 
-@pytest.mark.parametrize("change", ["cut", "missing", "other"])
+@pytest.mark.parametrize("change", ["cut", "missing", "other", "eps"])
 def test_bad_backbones_are_refused(folder: Path, tmp_path: Path, change: str) -> None:
     import shutil
 
@@ -292,6 +292,10 @@ def test_bad_backbones_are_refused(folder: Path, tmp_path: Path, change: str) ->
         tensors = load_file(path)
         del tensors["visual_projection.weight"]
         save_file(tensors, path)
+    elif change == "eps":
+        config = json.loads((bad / "config.json").read_text())
+        config["vision_config"]["layer_norm_eps"] = 0.5
+        zoo.write_json(bad / "config.json", config)
     else:
         config = json.loads((bad / "config.json").read_text())
         zoo.write_json(bad / "config.json", config | {"model_type": "siglip"})

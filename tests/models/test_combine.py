@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +22,10 @@ from vedette.models.combine import (
     common_fit,
     mean_card,
 )
-from vedette.models.registry import build, get
+from vedette.models.registry import build, check_commercial, get
 from vedette.resize import Fit, resize
 from vedette.scores import to_scores
+from vedette.settings import Settings
 from vedette.types import Image, Prediction, Region
 
 SEXUAL, HATE = Category.SEXUAL, Category.HATE
@@ -272,3 +275,47 @@ def test_a_real_combination_scans(store: object) -> None:
     assert record.scores is not None
     assert set(record.scores.as_dict()) == set(model.card.covered)
     assert len(model.card.covered) == 10  # all but Spam
+
+
+def test_one_label_that_two_members_count_differently_is_refused() -> None:
+    first = Brightness("twin", {"gun": (SEXUAL,)})
+    second = Brightness("twin", {"gun": (HATE,)})
+
+    with pytest.raises(UsageError):
+        any_card("any(twin,twin)", [first.card, second.card])
+
+
+def test_lists_of_concepts_can_be_members(tmp_path: Path) -> None:
+    names = []
+    for category in (SEXUAL, HATE):
+        path = tmp_path / f"{category}.toml"
+        path.write_text(f'[a]\ncategory = "{category}"\n[a.concepts]\n"gun" = 0.2\n')
+        names.append(f"clip-l14/concepts:{path}")
+    entry = get(f"any({','.join(names)})")
+
+    assert set(entry.card.covered) == {SEXUAL, HATE}
+    assert entry.card.labels[f"{names[0]}:gun"] == (SEXUAL,)
+    assert get(entry.name).card == entry.card
+
+
+def test_a_name_may_be_longer_than_a_files() -> None:
+    with pytest.raises(UnknownNameError):
+        get(f"any({'a' * 300},dummy)")
+
+
+def test_commercial_use_is_refused_for_what_is_needed_at_any_depth() -> None:
+    card = Brightness("restricted", {"x": (HATE,)}).card
+    for name in ("head", "pair"):
+        card = dataclasses.replace(card, id=name, commercial=True, needs=(card,))
+
+    with pytest.raises(ModelError) as caught:
+        check_commercial(card)
+
+    assert caught.value.code == "terms_refused"
+
+
+def test_commercial_use_is_refused_for_a_classifier_that_is_given() -> None:
+    with pytest.raises(ModelError) as caught:
+        Scanner(model=Brightness("restricted", {"x": (HATE,)}), settings=Settings(commercial=True))
+
+    assert caught.value.code == "terms_refused"

@@ -116,7 +116,7 @@ def test_a_long_pictures_middle_is_that_of_the_whole(width: int, height: int, se
         # Pillow chooses the order of its two passes by the sizes, and rounds between them: on
         # noise, single values of a picture longer than 4 : 1 differ; a place would shift all.
         difference = np.abs(fed - wanted)
-        assert difference.mean() < 0.5
+        assert difference.mean() < 1  # of noise shifted by a pixel: more than 10
         assert difference.max() <= (0 if max(wide, high) <= 64 else 32)
 
 
@@ -132,7 +132,12 @@ def test_a_ribbon_costs_no_more_than_its_middle() -> None:
     [
         ({"resample": 4}, "unknown resize"),
         ({"do_resize": False}, "unknown resize"),
+        ({"resample": [2]}, "resample"),
         ({"rescale_factor": 1 / 127.5}, "rescale_factor"),
+        ({"rescale_factor": "all"}, "rescale_factor"),
+        ({"do_rescale": False}, "rescale_factor"),
+        ({"image_mean": [float("nan")] * 3}, "three numbers"),
+        ({"image_std": [float("inf")] * 3}, "three numbers"),
         ({"size": {"height": 32, "width": 48}}, "not a square"),
         ({"size": {"height": 0, "width": 0}}, "a size of 0"),
         ({"size": {"shortest_edge": 32}}, "not the network's"),
@@ -153,7 +158,11 @@ def test_a_step_that_we_do_not_know_is_refused(change: dict[str, Any], why: str)
     [
         ({"interpolation": "hamming"}, "unknown resize"),
         ({"crop_mode": "border"}, "crop_mode"),
-        ({"crop_pct": 1.5}, "crop_mode"),
+        ({"crop_mode": []}, "crop_mode"),
+        ({"crop_pct": 1.5}, "crop_pct"),
+        ({"crop_pct": "all"}, "crop_pct"),
+        ({"crop_pct": 1e-320}, "crop_pct"),
+        ({"input_size": 32}, "unknown resize"),
         ({"input_size": [3, 32, 48]}, "not a square"),
         ({"std": [0, 0, 0]}, "three numbers"),
     ],

@@ -164,6 +164,10 @@ def test_labels_that_nobody_knows_need_a_table(tmp_path: Path) -> None:
     (folder / "labels.toml").write_text('[labels]\nLABEL_0 = []\nLABEL_1 = ["Spam", "Hate"]\n')
     assert get(f"vit:{folder}").card.covered == (Category.HATE, Category.SPAM)
 
+    (folder / "labels.toml").write_text("[labels]\nLABEL_0 = []\nLABEL_1 = []\nLABEL_2 = []\n")
+    with pytest.raises(ModelError, match="LABEL_2"):
+        get(f"vit:{folder}")
+
     (folder / "labels.toml").write_text('[labels]\nLABEL_0 = []\nLABEL_1 = ["Spum"]\n')
     with pytest.raises(ModelError, match=r"labels\.toml"):
         get(f"vit:{folder}")
@@ -252,6 +256,11 @@ def test_configurations_that_do_not_fit_are_refused(
         {"label_names": None},
         {"global_pool": "avg"},
         {"model_args": {"reg_tokens": 4}},
+        {"model_args": ["depth"]},
+        {"model_args": {"mlp_ratio": float("nan")}},
+        {"architecture": "vit_tiny_patch16²_384"},
+        {"pretrained_cfg": {"input_size": [3]}},
+        {"pretrained_cfg": {"input_size": 384}},
     ],
 )
 def test_timm_networks_of_another_kind_are_refused(
@@ -263,4 +272,41 @@ def test_timm_networks_of_another_kind_are_refused(
 
     with pytest.raises(ModelError) as caught:
         open_vit(MARQO, folder, FP32)
+    assert caught.value.code == "weights_unusable"
+
+
+@pytest.mark.parametrize("name", ["labels.toml", "preprocessor_config.json"])
+def test_all_that_scores_rest_on_is_in_a_folders_revision(tmp_path: Path, name: str) -> None:
+    folder = zoo.vit(tmp_path / "vit", ["normal", "nsfw"])
+    before = get(f"vit:{folder}").card.revision
+    if name == "labels.toml":
+        (folder / name).write_text('[labels]\nnormal = []\nnsfw = ["Violence"]\n')
+    else:
+        zoo.write_json(folder / name, zoo.vit_preprocessor(image_mean=[0.4, 0.4, 0.4]))
+
+    assert get(f"vit:{folder}").card.revision != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_attention_heads": 0},
+        {"patch_size": 0},
+        {"hidden_size": -32},
+        {"hidden_size": 10**6},
+        {"intermediate_size": 10**12},
+        {"num_hidden_layers": 10**9},
+        {"num_hidden_layers": 10**5},
+    ],
+)
+def test_sizes_that_no_network_has_are_refused_before_it_is_built(
+    falconsai: Path, tmp_path: Path, change: dict[str, int]
+) -> None:
+    folder = damaged(falconsai, tmp_path / "vit")
+    config = json.loads((folder / "config.json").read_text())
+    zoo.write_json(folder / "config.json", config | change)
+
+    with pytest.raises(ModelError) as caught:
+        open_vit(FALCONSAI, folder, FP32)
+
     assert caught.value.code == "weights_unusable"

@@ -22,7 +22,7 @@ from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import ItemError, ModelError, UsageError, VedetteError
 from vedette.extras import require
 from vedette.models.base import Classifier, Prepared
-from vedette.models.exported import NETWORKS, write_card
+from vedette.models.exported import CARD_FILE, NETWORKS, write_card
 from vedette.models.vit import Vit
 from vedette.types import Float32
 
@@ -69,8 +69,14 @@ def export(
     assert isinstance(model, Vit)
     if out.exists() and not options.overwrite:
         raise UsageError(f"{out} is already there", code="output_exists")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not _is_replaceable(out):
+        raise UsageError(
+            f"{out} is no exported model: it is not replaced",
+            code="output_exists",
+            hint="name another folder with --out",
+        )
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
             folder = Path(temporary) / "model"
             folder.mkdir()
@@ -85,6 +91,17 @@ def export(
     except OSError as error:
         raise VedetteError(f"cannot write {out}: {error.strerror}", code="write_failed") from error
     return moved
+
+
+def _is_replaceable(out: Path) -> bool:
+    """Whether nothing but an earlier export is lost with it."""
+    if not out.is_dir():
+        return False
+    names = {path.name for path in out.iterdir()}
+    return not names or (
+        CARD_FILE in names
+        and all(name == CARD_FILE or name.startswith("network.") for name in names)
+    )
 
 
 def _check(model: Classifier, options: ExportOptions, calibration: Source | None) -> None:

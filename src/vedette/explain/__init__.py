@@ -1,1 +1,1 @@
-"""Why a model says what it says of one picture."""
+"""What a model's scores of one picture rest on: regions, nearest labels, a relevance map."""

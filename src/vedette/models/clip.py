@@ -6,6 +6,7 @@ their own; ``clip-l14/zero-shot`` and ``clip-l14/concepts:FILE`` are made of tex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,9 @@ _OPENAI_NORM = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
 }
+
+
+_CONCEPTS = re.compile(r"([\w.-]+)/concepts:(.+)\Z", re.DOTALL)
 
 
 class ClipClassifier:
@@ -207,12 +211,13 @@ def _zero_shot(backbone: ModelCard) -> ModelEntry:
 
 def _concepts(name: str) -> ModelEntry | None:
     """``clip-l14/concepts:FILE``."""
-    base, slash, rest = name.partition("/")
-    if not slash or not rest.startswith("concepts:"):
+    match = _CONCEPTS.match(name)
+    if match is None:
         return None
+    base, file = match[1], match[2]
     if base not in BACKBONES:
         raise UnknownNameError("backbone", base, BACKBONES)
-    given = read_concepts(Path(rest.removeprefix("concepts:")))
+    given = read_concepts(Path(file))
 
     def make(config: ClipConfig) -> Head:
         rows = text_embeddings(config, list(given.thresholds))
@@ -221,7 +226,8 @@ def _concepts(name: str) -> ModelEntry | None:
 
     summary = f"your own concepts over {base}"
     card = _text_card(BACKBONES[base], "concepts", summary, given.revision)
-    return _of_texts(card, given.counts, make)
+    # By its whole name: a combination asks for it again, and tells two lists apart.
+    return _of_texts(replace(card, id=name), given.counts, make)
 
 
 MODELS = (

@@ -196,7 +196,14 @@ def _with_evidence(prediction: Prediction, sources: Sequence[Prediction]) -> Pre
 
 def any_card(name: str, cards: Sequence[ModelCard]) -> ModelCard:
     """The card of ``any(…)``."""
-    labels = {labelled(c, label): counts for c in cards for label, counts in c.labels.items()}
+    labels: dict[str, tuple[Category, ...]] = {}
+    for card in cards:
+        for label, counts in card.labels.items():
+            named = labelled(card, label)
+            if labels.setdefault(named, counts) != counts:
+                raise UsageError(
+                    f"{name}: {named} counts for other categories in each of two members"
+                )
     return _card(name, cards, labels, "unsafe if any of its members says so")
 
 

@@ -12,11 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vedette.backends.base import PixelNorm, choose, open_session
+from vedette.backends.base import choose, open_session
 from vedette.compile.cache import file_sha256
 from vedette.errors import ModelError
 from vedette.models.base import ModelCard, ModelEntry, ModelOptions, ModelPattern
-from vedette.models.recipe import Recipe
+from vedette.models.recipe import MAX_SIDE, RESAMPLES, Recipe, read_norm
 from vedette.models.vit import Vit
 from vedette.networks.files import field, read_json, unusable
 from vedette.resize import Fit
@@ -67,7 +67,7 @@ def write_card(
 def _entry(name: str) -> ModelEntry | None:
     folder = Path(name)
     path = folder / CARD_FILE
-    if not path.is_file():
+    if not _is_there(path):
         return None
     content = read_json(path)
     card, recipe = _read(content, path)
@@ -93,9 +93,17 @@ def _entry(name: str) -> ModelEntry | None:
     return ModelEntry(name, card, build)
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a combination's name may be longer than a file's can be
+        return False
+
+
 def _verify(content: Mapping[str, Any], path: Path) -> None:
     files = field(content, "files", dict, {}, path)
-    if content.get("network") not in files or content["network"] not in NETWORKS.values():
+    network = field(content, "network", str, None, path)
+    if network not in files or network not in NETWORKS.values():
         raise unusable(path, "it names no network")
     for name, digest in files.items():
         if "/" in name or "\\" in name or name in ("", ".", ".."):
@@ -126,22 +134,30 @@ def _read(content: Mapping[str, Any], path: Path) -> tuple[ModelCard, Recipe]:
         fit=recipe.fit,
         precisions=("int8",) if precision == "int8" else ("fp32", "bf16"),
         commercial=field(content, "commercial", bool, False, path),
-        embedding=content.get("embedding"),
-        parameters=content.get("parameters"),
+        embedding=_count(content, "embedding", path),
+        parameters=_count(content, "parameters", path),
     )
     return card, recipe
+
+
+def _count(content: Mapping[str, Any], name: str, path: Path) -> int | None:
+    value: int | None = content.get(name) and field(content, name, int, None, path)
+    return value
 
 
 def _recipe(given: Mapping[str, Any], path: Path) -> Recipe:
     fit = Fit(**given["fit"])
     crop = field(given, "crop", int, None, path)
-    if not 1 <= crop <= fit.size <= 4096 or fit.mode not in ("inside", "cover", "stretch"):
+    if type(fit.size) is not int or not 1 <= crop <= fit.size <= MAX_SIDE:
         raise unusable(path, "a size that no network has")
-    mean, std = ([float(v) for v in given[name]] for name in ("mean", "std"))
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise unusable(path, "mean and std must be three numbers each")
-    norm = PixelNorm((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
-    return Recipe(fit, crop, norm, field(given, "halves_to_even", bool, False, path))
+    if fit.mode not in ("cover", "stretch") or fit.resample not in RESAMPLES:
+        raise unusable(path, "an unknown resize")
+    return Recipe(
+        fit,
+        crop,
+        read_norm(given, "mean", "std", path),
+        field(given, "halves_to_even", bool, False, path),
+    )
 
 
 PATTERNS = (ModelPattern("FOLDER", "a model folder that Vedette exported or trained", _entry),)

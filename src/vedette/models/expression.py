@@ -44,6 +44,8 @@ def _entry(name: str) -> ModelEntry | None:
 
     parsed = _parse(match[1], match[2], name)
     entries = [get(member) for member in parsed.members]
+    if len({entry.name for entry in entries}) != len(entries):
+        raise _wrong(name, f"{parsed.kind}() takes different models")
     canonical = _canonical(parsed, [entry.name for entry in entries])
 
     def make(options: ModelOptions) -> Classifier:

@@ -34,6 +34,13 @@ def counts_of(labels: tuple[str, ...], folder: Path) -> Counts:
         ModelError: ``weights_unusable``: a label of which neither says anything.
     """
     said = _said(folder / "labels.toml")
+    strange = sorted(said.keys() - set(labels))
+    if strange:  # a typo would leave the label with what its name means
+        raise ModelError(
+            f"{folder.name}: labels.toml names {strange[0]!r}, which is none of its labels",
+            code="weights_unusable",
+            hint=f"its labels are {', '.join(labels)}",
+        )
     counts: dict[str, tuple[Category, ...]] = {}
     for label in labels:
         found = said.get(label, _common(label))

@@ -12,17 +12,21 @@ import PIL.Image
 
 from vedette.backends.base import PixelNorm
 from vedette.models.base import Prepared
-from vedette.networks.files import unusable
+from vedette.networks.files import field, unusable
 from vedette.resize import Fit, Resample, resize
 from vedette.types import Image, UInt8
 
 _PILLOW_FILTERS: Mapping[int, Resample] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+RESAMPLES = tuple(_PILLOW_FILTERS.values())
 _LONGEST = 4
 """Sides of the crop. What is longer after the resize is not resized whole, only its middle."""
 _REACH = 3
 """px that a filter reaches to each side (Lanczos; the others less): of the source where it is
 enlarged, of the result where it is reduced."""
-_MAX_SIDE = 4096
+_FAR = 1000.0
+"""Of a mean or a deviation of pixels in 0..1, at most."""
+MAX_SIDE = 4096
+"""px of a square that a network takes, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,11 @@ def from_transformers(config: Mapping[str, Any], path: Path) -> Recipe:
     """
     crop = config.get("crop_size") if config.get("do_center_crop") else None
     size = config.get("size", 224)
-    resample = config.get("resample", 2)
+    resample = field(config, "resample", int, 2, path)
     if resample not in _PILLOW_FILTERS or config.get("do_resize") is False:
         raise unusable(path, "an unknown resize")
-    if abs(config.get("rescale_factor", 1 / 255) - 1 / 255) > 1e-6:
+    factor = field(config, "rescale_factor", float, 1 / 255, path)
+    if config.get("do_rescale") is False or not abs(factor - 1 / 255) <= 1e-6:
         raise unusable(path, "rescale_factor is not 1/255")
     filter_ = _PILLOW_FILTERS[resample]
     if isinstance(size, Mapping) and "shortest_edge" in size:
@@ -105,7 +110,7 @@ def from_transformers(config: Mapping[str, Any], path: Path) -> Recipe:
     side = fit.size if crop is None else _square(crop, path)
     if (fit.mode == "cover" and crop is None) or side > fit.size:
         raise unusable(path, "the size after the resize is not the network's")
-    return Recipe(fit, side, _norm(config, "image_mean", "image_std", path))
+    return Recipe(fit, side, read_norm(config, "image_mean", "image_std", path))
 
 
 def from_timm(config: Mapping[str, Any], path: Path) -> Recipe:
@@ -114,17 +119,21 @@ def from_timm(config: Mapping[str, Any], path: Path) -> Recipe:
     Raises:
         ModelError: ``weights_unusable``: a step that we do not know.
     """
-    size = config.get("input_size", (3, 224, 224))
+    size = config.get("input_size", [3, 224, 224])
     filter_ = config.get("interpolation", "bicubic")
-    if len(size) != 3 or filter_ not in _PILLOW_FILTERS.values():
+    if not isinstance(size, list) or len(size) != 3 or filter_ not in RESAMPLES:
         raise unusable(path, "an unknown resize")
     crop = _square(size[1:], path)
-    resized = int(crop / float(config.get("crop_pct") or 1))
-    mode = {"center": "cover", "squash": "stretch"}.get(config.get("crop_mode", "center"))
-    if mode is None or resized < crop:
-        raise unusable(path, f"unknown crop_mode {config.get('crop_mode')!r}")
+    share = field(config, "crop_pct", float, 1.0, path) if config.get("crop_pct") else 1.0
+    if not crop / MAX_SIDE <= share <= 1:  # false for NaN too
+        raise unusable(path, f"crop_pct is {share:g}")
+    resized = int(crop / share)
+    said = field(config, "crop_mode", str, "center", path)
+    mode = {"center": "cover", "squash": "stretch"}.get(said)
+    if mode is None:
+        raise unusable(path, f"unknown crop_mode {said!r}")
     fit = Fit(_side(resized, path), "cover" if mode == "cover" else "stretch", filter_)
-    return Recipe(fit, crop, _norm(config, "mean", "std", path), halves_to_even=True)
+    return Recipe(fit, crop, read_norm(config, "mean", "std", path), halves_to_even=True)
 
 
 def _square(size: object, path: Path) -> int:
@@ -138,18 +147,25 @@ def _square(size: object, path: Path) -> int:
 
 
 def _side(value: object, path: Path) -> int:
-    if type(value) is not int or not 1 <= value <= _MAX_SIDE:
+    if type(value) is not int or not 1 <= value <= MAX_SIDE:
         raise unusable(path, f"a size of {value!r}")
     return value
 
 
-def _norm(config: Mapping[str, Any], mean: str, std: str, path: Path) -> PixelNorm:
+def read_norm(config: Mapping[str, Any], mean: str, std: str, path: Path) -> PixelNorm:
+    """The normalisation that a configuration has under these two names.
+
+    Raises:
+        ModelError: ``weights_unusable``: not three numbers each, or none that a picture survives.
+    """
     if config.get("do_normalize") is False:
         return PixelNorm()
     try:
         means, stds = (tuple(float(v) for v in config[name]) for name in (mean, std))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise unusable(path, f"{mean} and {std} must be three numbers each") from None
-    if len(means) != 3 or len(stds) != 3 or not all(s > 0 for s in stds):
+    # Past these bounds every picture would become the same grey, or no number at all.
+    sane = all(abs(m) <= _FAR for m in means) and all(1 / _FAR <= s <= _FAR for s in stds)
+    if len(means) != 3 or len(stds) != 3 or not sane:
         raise unusable(path, f"{mean} and {std} must be three numbers each")
     return PixelNorm((means[0], means[1], means[2]), (stds[0], stds[1], stds[2]))

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 import vedette.models
 from vedette.backends.base import check_names
 from vedette.errors import ModelError, UnknownNameError, UsageError
-from vedette.models.base import Classifier, ModelEntry, ModelOptions, ModelPattern
+from vedette.models.base import Classifier, ModelCard, ModelEntry, ModelOptions, ModelPattern
 
 _GROUP = "vedette.models"
 
@@ -79,9 +79,20 @@ def build(name: str, options: ModelOptions | None = None) -> Classifier:
     options = options or ModelOptions()
     check_names(options.backend, options.precision)  # also for models that need no backend
     entry = get(name)
-    for card in (entry.card, *entry.card.needs):
-        if options.commercial and not card.commercial:
-            raise ModelError(
-                f"{card.id} may not be used commercially: {card.terms}", code="terms_refused"
-            )
+    if options.commercial:
+        check_commercial(entry.card)
     return entry.build(options)
+
+
+def check_commercial(card: ModelCard) -> None:
+    """Refuse a model whose terms, or those of anything it needs, do not admit commercial use.
+
+    Raises:
+        ModelError: ``terms_refused``.
+    """
+    if not card.commercial:
+        raise ModelError(
+            f"{card.id} may not be used commercially: {card.terms}", code="terms_refused"
+        )
+    for needed in card.needs:
+        check_commercial(needed)

@@ -312,10 +312,14 @@ def _any_vit(name: str) -> ModelEntry | None:
 
 
 def _hash_of(folder: Path) -> str:
-    """So that Records of two fine-tunes in one folder can be told apart."""
-    files = ("config.json", "model.safetensors")
-    digests = "".join(file_sha256(folder / name) for name in files if (folder / name).is_file())
-    return hashlib.sha256(digests.encode()).hexdigest()[:12]
+    """So that Records of two fine-tunes in one folder can be told apart.
+
+    Over all that a score rests on: the preprocessing, and what the labels count for, too.
+    """
+    files = ("config.json", "labels.toml", "model.safetensors", "preprocessor_config.json")
+    there = [name for name in files if (folder / name).is_file()]
+    whole = "".join(f"{name}\0{file_sha256(folder / name)}\n" for name in there)
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
 def _read_card(card: ModelCard, folder: Path) -> ModelCard:

@@ -13,11 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from vedette.extras import require
-from vedette.networks.files import field, load_into, read_json, read_tensors, unusable
+from vedette.networks.files import (
+    check_room,
+    count,
+    field,
+    load_into,
+    read_json,
+    read_tensors,
+    scaled,
+    unusable,
+)
 
 _OPENCLIP_CONFIG = "open_clip_config.json"
 _OPENCLIP_WEIGHTS = "open_clip_model.safetensors"
 _ACTIVATIONS = ("quick_gelu", "gelu")
+_EPS = 1e-5
+"""Of every layer norm of every published CLIP."""
 _IN_BLOCK = {
     # OpenCLIP's name inside a block: transformers' name inside an encoder layer
     "ln_1": "layer_norm1",
@@ -102,18 +113,19 @@ def read_clip_config(folder: Path) -> ClipConfig:
 def _of_transformers(config: Mapping[str, Any], path: Path) -> ClipConfig:
     if config.get("model_type") not in ("clip", "clip_vision_model"):
         raise unusable(path, f"model_type {config.get('model_type')!r} is not 'clip'")
-    vision = field(config, "vision_config", dict, {}, path)
+    alone = config.get("model_type") == "clip_vision_model"  # its fields stand at the top
+    vision = config if alone else field(config, "vision_config", dict, {}, path)
     text = field(config, "text_config", dict, {}, path)
     return ClipConfig(
         folder=path.parent,
         openclip=False,
-        dim=field(config, "projection_dim", int, 512, path),
+        dim=count(config, "projection_dim", 512, path),
         vision=_tower(vision, (768, 12, 12, 3072), path),
-        image=field(vision, "image_size", int, 224, path),
-        patch=field(vision, "patch_size", int, 32, path),
+        image=count(vision, "image_size", 224, path),
+        patch=count(vision, "patch_size", 32, path),
         text=_tower(text, (512, 12, 8, 2048), path),
-        vocabulary=field(text, "vocab_size", int, 49408, path),
-        context=field(text, "max_position_embeddings", int, 77, path),
+        vocabulary=count(text, "vocab_size", 49408, path),
+        context=count(text, "max_position_embeddings", 77, path),
     )
 
 
@@ -121,11 +133,13 @@ def _tower(config: Mapping[str, Any], usual: tuple[int, int, int, int], path: Pa
     activation = config.get("hidden_act", "quick_gelu")
     if activation not in _ACTIVATIONS:
         raise unusable(path, f"hidden_act {activation!r} is none of CLIP's")
+    if not abs(field(config, "layer_norm_eps", float, _EPS, path) - _EPS) < 1e-9:
+        raise unusable(path, "its layer_norm_eps is not CLIP's")
     return Tower(
-        field(config, "hidden_size", int, usual[0], path),
-        field(config, "num_hidden_layers", int, usual[1], path),
-        field(config, "num_attention_heads", int, usual[2], path),
-        field(config, "intermediate_size", int, usual[3], path),
+        count(config, "hidden_size", usual[0], path),
+        count(config, "num_hidden_layers", usual[1], path),
+        count(config, "num_attention_heads", usual[2], path),
+        count(config, "intermediate_size", usual[3], path),
         activation,
     )
 
@@ -137,31 +151,30 @@ def _of_openclip(config: Mapping[str, Any], path: Path) -> ClipConfig:
     if "timm_model_name" in vision or "hf_model_name" in text:
         raise unusable(path, "a tower that is not CLIP's own")
     activation = "quick_gelu" if field(model, "quick_gelu", bool, False, path) else "gelu"
-    width = field(vision, "width", int, 768, path)
-    ratio = field(vision, "mlp_ratio", float, 4.0, path)
-    text_width = field(text, "width", int, 512, path)
+    width = count(vision, "width", 768, path)
+    text_width = count(text, "width", 512, path)
     return ClipConfig(
         folder=path.parent,
         openclip=True,
-        dim=field(model, "embed_dim", int, None, path),
+        dim=count(model, "embed_dim", None, path),
         vision=Tower(
             width,
-            field(vision, "layers", int, 12, path),
-            width // field(vision, "head_width", int, 64, path),
-            int(width * ratio),
+            count(vision, "layers", 12, path),
+            width // count(vision, "head_width", 64, path),
+            scaled(width, vision, path),
             activation,
         ),
-        image=field(vision, "image_size", int, 224, path),
-        patch=field(vision, "patch_size", int, 16, path),
+        image=count(vision, "image_size", 224, path),
+        patch=count(vision, "patch_size", 16, path),
         text=Tower(
             text_width,
-            field(text, "layers", int, 12, path),
-            field(text, "heads", int, 8, path),
-            int(text_width * field(text, "mlp_ratio", float, 4.0, path)),
+            count(text, "layers", 12, path),
+            count(text, "heads", 8, path),
+            scaled(text_width, text, path),
             activation,
         ),
-        vocabulary=field(text, "vocab_size", int, 49408, path),
-        context=field(text, "context_length", int, 77, path),
+        vocabulary=count(text, "vocab_size", 49408, path),
+        context=count(text, "context_length", 77, path),
     )
 
 
@@ -181,6 +194,9 @@ def vision_module(config: ClipConfig, tensors: Mapping[str, Any] | None = None) 
     torch = require("torch", extra="zoo")
     transformers = require("transformers", extra="zoo")
     tower = config.vision
+    if tensors is None:
+        tensors = read_clip_tensors(config)
+    check_room(tower.layers, tower.hidden, tower.mlp, tensors, config.weights)
     try:
         network = transformers.CLIPVisionModelWithProjection(
             transformers.CLIPVisionConfig(
@@ -194,10 +210,8 @@ def vision_module(config: ClipConfig, tensors: Mapping[str, Any] | None = None) 
                 projection_dim=config.dim,
             )
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise unusable(config.config_file, str(error)) from error
-    if tensors is None:
-        tensors = read_clip_tensors(config)
     own = {k: v for k, v in tensors.items() if k.startswith(("vision_model.", "visual_proj"))}
     network = load_into(network, own, config.weights, ())
 
@@ -223,6 +237,8 @@ def text_module(config: ClipConfig) -> Any:
     tower = config.text
     if tower is None:
         raise unusable(config.config_file, "it has no text tower")
+    tensors = read_clip_tensors(config)
+    check_room(tower.layers, tower.hidden, tower.mlp, tensors, config.weights)
     try:
         network = transformers.CLIPTextModelWithProjection(
             transformers.CLIPTextConfig(
@@ -239,9 +255,8 @@ def text_module(config: ClipConfig) -> Any:
                 eos_token_id=2,
             )
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise unusable(config.config_file, str(error)) from error
-    tensors = read_clip_tensors(config)
     own = {k: v for k, v in tensors.items() if k.startswith(("text_model.", "text_proj"))}
     return load_into(network, own, config.weights, ())
 

@@ -12,6 +12,11 @@ from vedette.extras import require
 
 _JSON_LIMIT = 16 * 2**20
 """Bytes. A configuration is some kilobytes, a tokenizer's vocabulary a few megabytes."""
+_MOST = 2**17
+"""Of anything that a configuration counts."""
+_MOST_RATIO = 64.0
+_LEAST_IN_LAYER = 1024
+"""Weights of a layer: so that a file of some megabytes cannot ask for millions of them."""
 
 
 def unusable(path: Path, why: str) -> ModelError:
@@ -97,3 +102,38 @@ def field(config: Mapping[str, Any], name: str, kind: type[Any], default: Any, p
     if type(value) is not kind:
         raise unusable(path, f"{name} must be a {kind.__name__}, not {value!r}")
     return value
+
+
+def count(config: Mapping[str, Any], name: str, default: int | None, path: Path) -> int:
+    """A configuration's number of layers, heads, pixels or the like: 1 to 131,072.
+
+    Raises:
+        ModelError: ``weights_unusable``: another type, missing without a default, or not in range.
+    """
+    value: int = field(config, name, int, default, path)
+    if not 1 <= value <= _MOST:
+        raise unusable(path, f"{name} must be 1 to {_MOST}, not {value}")
+    return value
+
+
+def scaled(width: int, config: Mapping[str, Any], path: Path) -> int:
+    """``width`` times ``mlp_ratio``: the units of a layer's inner part.
+
+    Raises:
+        ModelError: ``weights_unusable``: a ratio that no network has.
+    """
+    ratio = field(config, "mlp_ratio", float, 4.0, path)
+    if not 0 < ratio <= _MOST_RATIO:  # false for NaN too
+        raise unusable(path, f"mlp_ratio is {ratio:g}")
+    return int(width * ratio)
+
+
+def check_room(layers: int, hidden: int, mlp: int, tensors: Mapping[str, Any], path: Path) -> None:
+    """Refuse a configuration of a network that is larger than its file, before it is built.
+
+    Raises:
+        ModelError: ``weights_unusable``.
+    """
+    room = sum(tensor.numel() for tensor in tensors.values())
+    if layers * max(_LEAST_IN_LAYER, hidden * (4 * hidden + 2 * mlp)) > room:
+        raise unusable(path, f"too few weights for {layers} layers of {hidden} and {mlp}")

@@ -13,7 +13,15 @@ from typing import Any
 
 from vedette.compile.quiet import quiet
 from vedette.extras import require
-from vedette.networks.files import field, read_json, read_tensors, unusable
+from vedette.networks.files import (
+    check_room,
+    count,
+    field,
+    read_json,
+    read_tensors,
+    scaled,
+    unusable,
+)
 
 _TIMM_NAMES = {
     # timm's name inside a block: the published name inside transformers' encoder layer
@@ -86,12 +94,12 @@ def _of_transformers(config: Mapping[str, Any], path: Path) -> VitConfig:
         folder=path.parent,
         timm=False,
         labels=_checked(labels, path),
-        hidden=field(config, "hidden_size", int, 768, path),
-        layers=field(config, "num_hidden_layers", int, 12, path),
-        heads=field(config, "num_attention_heads", int, 12, path),
-        mlp=field(config, "intermediate_size", int, 3072, path),
-        image=field(config, "image_size", int, 224, path),
-        patch=field(config, "patch_size", int, 16, path),
+        hidden=count(config, "hidden_size", 768, path),
+        layers=count(config, "num_hidden_layers", 12, path),
+        heads=count(config, "num_attention_heads", 12, path),
+        mlp=count(config, "intermediate_size", 3072, path),
+        image=count(config, "image_size", 224, path),
+        patch=count(config, "patch_size", 16, path),
         eps=field(config, "layer_norm_eps", float, 1e-12, path),
         qkv_bias=field(config, "qkv_bias", bool, True, path),
         multi_label=config.get("problem_type") == "multi_label_classification",
@@ -101,9 +109,9 @@ def _of_transformers(config: Mapping[str, Any], path: Path) -> VitConfig:
 def _of_timm(config: Mapping[str, Any], path: Path) -> VitConfig:
     name = field(config, "architecture", str, None, path)
     parts = name.split("_")
-    given = config.get("model_args") or {}
+    given = field(config, "model_args", dict, {}, path) if config.get("model_args") else {}
     size = next((part for part in parts if part in _TIMM_WIDTHS), None)
-    patch = next((int(p[5:]) for p in parts if p.startswith("patch") and p[5:].isdigit()), None)
+    patch = next((int(p[5:]) for p in parts if p.startswith("patch") and p[5:].isdecimal()), None)
     if (
         parts[0] != "vit"
         or size is None
@@ -114,7 +122,7 @@ def _of_timm(config: Mapping[str, Any], path: Path) -> VitConfig:
     ):
         raise unusable(path, f"{name!r} is not a plain ViT of timm's")
     hidden, heads = _TIMM_WIDTHS[size]
-    hidden = field(given, "embed_dim", int, hidden, path)
+    hidden = count(given, "embed_dim", hidden, path)
     pretrained = field(config, "pretrained_cfg", dict, {}, path)
     labels = config.get("label_names") or pretrained.get("label_names")
     if not isinstance(labels, list):
@@ -127,15 +135,22 @@ def _of_timm(config: Mapping[str, Any], path: Path) -> VitConfig:
         timm=True,
         labels=_checked(tuple(str(label) for label in labels), path),
         hidden=hidden,
-        layers=field(given, "depth", int, 24 if size == "large" else 12, path),
-        heads=field(given, "num_heads", int, heads, path),
-        mlp=int(hidden * field(given, "mlp_ratio", float, 4.0, path)),
-        image=field(given, "img_size", int, int(pretrained.get("input_size", [3, 224])[1]), path),
-        patch=field(given, "patch_size", int, patch, path),
+        layers=count(given, "depth", 24 if size == "large" else 12, path),
+        heads=count(given, "num_heads", heads, path),
+        mlp=scaled(hidden, given, path),
+        image=count(given, "img_size", _side(pretrained, path), path),
+        patch=count(given, "patch_size", patch, path),
         eps=1e-6,
         qkv_bias=True,
         multi_label=False,
     )
+
+
+def _side(pretrained: Mapping[str, Any], path: Path) -> int:
+    size = field(pretrained, "input_size", list, [3, 224, 224], path)
+    if len(size) != 3 or type(size[1]) is not int:
+        raise unusable(path, f"input_size is {size!r}")
+    return size[1]
 
 
 def _checked(labels: tuple[str, ...], path: Path) -> tuple[str, ...]:
@@ -157,6 +172,7 @@ def vit_module(config: VitConfig) -> Any:
     tensors = read_tensors(path)
     if config.timm:
         tensors = dict(_renamed(tensors, path))
+    check_room(config.layers, config.hidden, config.mlp, tensors, path)
     try:
         network = transformers.ViTForImageClassification(
             transformers.ViTConfig(
@@ -171,7 +187,7 @@ def vit_module(config: VitConfig) -> Any:
                 num_labels=len(config.labels),
             )
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise unusable(config.folder / "config.json", str(error)) from error
     network = _loaded(network, tensors, path)
 
