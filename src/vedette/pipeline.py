@@ -66,7 +66,7 @@ class Scanner:
             check_commercial(self.model.card)
         _check_scope(self.policy, self.model)
         self._options = options
-        self.decoder = _decoder(self.model, settings)
+        self.decoder = decoder_for(self.model, settings)
         workers = options.workers or cores()
         self._batcher: Batcher[tuple[Job, Prepared]] = Batcher(
             capacity=2 * options.batch * self.model.streams,
@@ -253,7 +253,12 @@ def _check_scope(policy: Policy, model: Classifier) -> None:
         )
 
 
-def _decoder(model: Classifier, settings: Settings) -> Decoder:
+def decoder_for(model: Classifier, settings: Settings) -> Decoder:
+    """The decoder whose frames ``model`` is shown, by the settings; the caller closes it.
+
+    Raises:
+        SettingsError: a limit that is not positive.
+    """
     validated(settings.limits, "limits")
     validated(settings.video, "video")
     options = DecodeOptions(

@@ -371,4 +371,7 @@ def test_a_network_that_computes_something_else_is_not_used(
     scorer = Scorer(head, HALF, "fp32")
 
     assert scorer.engine == "numpy fp32"
+    if cpu_has_bf16():
+        with pytest.raises(ModelError, match="does not compute this head"):
+            Scorer(head, HALF, "bf16")
     assert np.array_equal(scorer.score(chunk_of(rows)).scores, head.scores(rows.astype(np.float32)))

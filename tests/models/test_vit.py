@@ -180,6 +180,16 @@ def test_a_hub_id_that_is_not_here_says_how_to_get_it() -> None:
     assert "pull" in caught.value.hint
 
 
+def test_a_table_of_ones_own_beside_a_hubs_files_stands_in_the_revision(own_store: Path) -> None:
+    folder = zoo.vit(own_store / "somebody" / "tabled", ["normal", "nsfw"])
+    plain = get("vit:somebody/tabled").card
+    (folder / "labels.toml").write_text('[labels]\nnsfw = ["Shocking"]\n')
+    card = get("vit:somebody/tabled").card
+
+    assert card.covered == (Category.SHOCKING,)
+    assert card.revision.startswith(f"{plain.revision}+labels-")
+
+
 def test_a_typo_is_answered() -> None:
     with pytest.raises(UnknownNameError) as caught:
         get("falconsia")

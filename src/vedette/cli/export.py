@@ -46,7 +46,7 @@ def export(
 
     settings = load_settings(config)
     bound = MAX_DRIFT if max_drift is None else max_drift
-    options = ExportOptions(format_, precision, bound, overwrite)
+    options = ExportOptions(format_, precision, bound, overwrite, settings.limits)
     source = PathSource(calibrate, settings.limits) if calibrate else None
     model = build(name, ModelOptions(precision="fp32", commercial=settings.commercial))
     moved = write(model, out, options, source)

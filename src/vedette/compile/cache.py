@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from vedette.errors import VedetteError
@@ -99,6 +100,16 @@ def _content_hash(folder: Path) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Hex digest of a file's bytes.
+
+    Weights of gigabytes are asked for several times while a model is loaded: as long as a file
+    is the same one, of the same size and time, it is read once.
+    """
+    stat = path.stat()
+    return _digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, *_identity: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

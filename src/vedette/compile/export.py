@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from vedette.extras import require
 from vedette.models.base import Classifier, Prepared
 from vedette.models.exported import CARD_FILE, NETWORKS, write_card
 from vedette.models.vit import Vit
+from vedette.settings import Limits
 from vedette.types import Float32
 
 MAX_DRIFT = 0.05
@@ -42,6 +43,8 @@ class ExportOptions:
     """``fp32`` or ``int8``. bf16 is no format of files: an fp32 network is run in it."""
     max_drift: float = MAX_DRIFT
     overwrite: bool = False
+    limits: Limits = field(default_factory=Limits)
+    """On the pictures that it is calibrated with."""
 
 
 def export(
@@ -136,7 +139,8 @@ def _write(
     onnx, moved = model.network, None
     if options.precision == "int8":
         assert calibration is not None
-        pictures = prepared(model, calibration, InlineDecoder(DecodeOptions(fit=model.fit)))
+        decoder = InlineDecoder(DecodeOptions(options.limits, fit=model.fit, icc=model.icc))
+        pictures = prepared(model, calibration, decoder)
         onnx = folder / NETWORKS["onnx"]
         half = len(pictures) // 2
         quantise(model.network, (p.pixels for p in pictures[:half]), model.recipe.norm, onnx)

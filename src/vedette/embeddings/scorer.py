@@ -29,6 +29,8 @@ _SEEN = 0.75 * MAX_DRIFT
 (docs/embeddings.md has the figures)."""
 _ROUNDING = 1e-4
 """How far fp32 of another engine may be from the head's own: rounding in another order."""
+_ABSURD = 0.2
+"""How far bf16 may be when it was asked for: past it is no rounding, but another network."""
 _LOOKED_AT = 16
 """Rows of a chunk whose norms are taken, or twice as many."""
 _NEAR = 0.05
@@ -129,7 +131,13 @@ class Scorer:
                 )
             if not cpu_has_bf16():
                 raise ModelError("this CPU does not compute bf16", hint="use --precision fp32")
-            return self._make(plan, "bf16")
+            network = self._make(plan, "bf16")
+            if self._distance(network) > _ABSURD:
+                raise ModelError(
+                    "OpenVINO's bf16 network does not compute this head",
+                    hint="use --precision fp32",
+                )
+            return network
         if plan is None or not available("openvino"):
             return None
         halves = self._dtype == np.float16
@@ -149,15 +157,16 @@ class Scorer:
         """
         for _ in range(2):
             network = self._make(plan, "fp32")
-            if self._is_right(network):
+            if self._distance(network) <= _ROUNDING:
                 return network
         return None
 
-    def _is_right(self, network: Network) -> bool:
+    def _distance(self, network: Network) -> float:
+        """The largest difference of the network's probabilities from the head's own."""
         rows = probe(self.head, _PROBES).astype(self._dtype)
         wanted = self.head.probabilities(self.head.scores(rows.astype(np.float32)))
         found = self.head.probabilities(network.scores(rows))
-        return float(np.abs(found - wanted).max()) <= _ROUNDING
+        return float(np.abs(found - wanted).max())
 
     def _make(self, plan: Plan, precision: str) -> Network:
         return Network(plan, self.head.dim, self._dtype, precision, ROWS)

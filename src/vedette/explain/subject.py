@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 
-from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import DecodeError, ItemError, UsageError
 from vedette.explain.forward import predict
 from vedette.models.base import Classifier, Prepared
+from vedette.pipeline import decoder_for
 from vedette.settings import Settings
 from vedette.taxonomy import Category
 from vedette.types import Failure, Image, Item, Prediction, Scores
@@ -55,7 +54,7 @@ def find_subject(
     best: Subject | None = None
     failure: Failure | None = None
     seen: list[int] = []
-    with _decoder(model, settings) as decoder:
+    with closing(decoder_for(model, settings)) as decoder:
         try:
             for image in decoder.frames(item):
                 seen.append(image.frame)
@@ -87,22 +86,3 @@ def _seen_by(model: Classifier, image: Image, category: Category | None) -> Subj
     ((prediction, scores),) = predict(model, [prepared])
     chosen = category or max(model.card.covered, key=lambda c: float(scores.p[c.position]))
     return Subject(image, prepared, prediction, scores, chosen)
-
-
-@contextmanager
-def _decoder(model: Classifier, settings: Settings) -> Iterator[Decoder]:
-    options = DecodeOptions(
-        limits=settings.limits,
-        sampling=settings.video,
-        fit=None if settings.scan.exact_decode else model.fit,
-        icc=model.icc,
-    )
-    decoder: Decoder = InlineDecoder(options)
-    if settings.scan.hardened:
-        from vedette.hardened import HardenedDecoder
-
-        decoder = HardenedDecoder(options)
-    try:
-        yield decoder
-    finally:
-        decoder.close()

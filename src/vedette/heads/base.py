@@ -72,6 +72,12 @@ class Mlp:
         return x
 
 
+def softmax(logits: Float32) -> Float32:
+    """Probabilities along the last axis, float32 in and out."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
 def sigmoid(x: Float32) -> Float32:
     """1 / (1 + exp(-x)) without overflow, float32 in and out."""
     small = np.exp(-np.abs(x))

@@ -11,6 +11,7 @@ import numpy as np
 
 from vedette.errors import ModelError
 from vedette.formats.pickled import read_array, read_state_dict
+from vedette.heads.base import softmax
 from vedette.types import Float32
 
 _Q16_SCALE = np.float32(100)
@@ -41,7 +42,7 @@ class Violence:
 
     def probabilities(self, scores: Float32) -> Float32:
         """Their softmax: above 0.5 where the published decision is made, not calibrated."""
-        return _softmax(scores)
+        return softmax(scores)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,16 +67,11 @@ class Q16:
         """Softmax of 100 times the two cosines, float32 [n, 2]."""
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         cosines = (embeddings / np.maximum(norms, np.float32(1e-12))) @ self.prompts.T
-        return _softmax(_Q16_SCALE * cosines)
+        return softmax(_Q16_SCALE * cosines)
 
     def probabilities(self, scores: Float32) -> Float32:
         """The scores themselves."""
         return scores
-
-
-def _softmax(logits: Float32) -> Float32:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def read_violence(path: Path) -> Violence:

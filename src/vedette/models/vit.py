@@ -18,7 +18,7 @@ from vedette.backends.base import Session, choose, open_session
 from vedette.compile.cache import file_sha256
 from vedette.compile.torch_onnx import IMAGES, onnx_of
 from vedette.errors import ModelError
-from vedette.heads.base import sigmoid
+from vedette.heads.base import sigmoid, softmax
 from vedette.hub.locate import examine, missing, revision, usable
 from vedette.models.base import (
     Checkpoint,
@@ -189,12 +189,6 @@ class Vit:
         return sigmoid(logits) if self.multi_label else softmax(logits)
 
 
-def softmax(logits: Float32) -> Float32:
-    """Probabilities of float32 logits [labels]."""
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum(), dtype=np.float32)
-
-
 def read_recipe(config: VitConfig) -> Recipe:
     """How the checkpoint wants its pictures.
 
@@ -301,7 +295,11 @@ def _any_vit(name: str) -> ModelEntry | None:
     elif examine(card) is not None:  # else it can only be pulled yet
         located = usable(card)
         folder = located.folder
-        card = _read_card(replace(card, revision=revision(card, located)), folder)
+        known = revision(card, located)
+        own = folder / "labels.toml"
+        if own.is_file():  # it changes what scores mean, and comes from no publisher
+            known += f"+labels-{file_sha256(own)[:8]}"
+        card = _read_card(replace(card, revision=known), folder)
 
     def build(options: ModelOptions) -> Vit:
         if not card.labels:
