@@ -74,4 +74,4 @@ def test_every_extra_named_in_the_source_brings_its_library(module: str, extra: 
     brought = project["optional-dependencies"][extra]
     names = {re.split(r"[^\w.-]", line)[0].replace("-", "_") for line in brought}
 
-    assert {"yaml": "PyYAML"}.get(module, module.split(".")[0]) in names
+    assert {"yaml": "PyYAML", "sqlalchemy": "SQLAlchemy"}.get(module, module.split(".")[0]) in names

@@ -22,11 +22,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "extras", "settings", "taxonomy", "text"),
     (
         *("fetch", "decode", "scores", "policy", "wire"),
-        *("sniff", "resize", "colour", "decoding", "stills", "video", "hardened", "decode_worker"),
+        *(
+            "perceptual",
+            "sniff",
+            "resize",
+            "colour",
+            "decoding",
+            "stills",
+            "video",
+            "hardened",
+            "decode_worker",
+        ),
     ),
     ("backends", "compile", "data", "formats", "heads", "hub", "models", "networks", "sinks"),
     ("pipeline", "batcher", "job", "embeddings", "explain"),
-    ("actions", "run"),
+    ("actions", "annotate", "curate", "run"),
     ("cli", "__main__"),
 )
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -35,6 +45,7 @@ HEAVY = (
     # What the extras bring, what those bring along, and what later extras will bring.
     *("onnxruntime", "openvino", "pyarrow", "av", "pillow_heif", "nudenet", "cv2"),
     *("torch", "transformers", "ray", "fastapi", "faiss", "pandas", "scipy", "sklearn"),
+    *("sqlalchemy", "psycopg", "cryptography", "keyring", "matplotlib"),
 )
 FOR_THE_COMMAND_LINE = ("typer", "click", "rich")
 

@@ -94,6 +94,14 @@ CODES: dict[str, tuple[str, str]] = {
         "try --precision fp32; verify the weights",
     ),
     "cancelled": ("the scan was stopped before this item was done", "run again with --resume"),
+    "unsafe_path": (
+        "a name in an archive or a manifest leads out of the set's own folder",
+        "do not unpack it; get the set again from its publisher",
+    ),
+    "duplicate_names": (
+        "two members of the archive have one name, or names that differ in case only",
+        "do not trust this archive: programs disagree about what it holds",
+    ),
     # usage
     "usage": ("the call does not make sense", "see --help"),
     "unknown_name": ("there is nothing of that name", "see the names in the message"),
@@ -140,6 +148,27 @@ CODES: dict[str, tuple[str, str]] = {
     "backend_failed": (
         "the backend cannot load or run the model with these options",
         "try --backend onnx --precision fp32",
+    ),
+    "unknown_label": (
+        "nothing says what a label of the data set means",
+        "say it with --labels, for example --labels 0=safe,1=unsafe",
+    ),
+    "bad_source": (
+        "the data set is not laid out as its format says",
+        "see docs/sources.md, or name another --format",
+    ),
+    "bad_vault": (
+        "the vault, or a set in it, is not as Vedette left it",
+        "run: vedette data verify NAME",
+    ),
+    "vault_key": (
+        "the set is encrypted and its key is missing or wrong",
+        "set VEDETTE_VAULT_KEY, or unlock the keyring that has it",
+    ),
+    "not_confirmed": ("what was asked for needs a confirmation", "add --yes if you mean it"),
+    "bad_annotations": (
+        "the annotations cannot be used as they are",
+        "see docs/annotation.md",
     ),
     "write_failed": ("an output file could not be written", "check the disk and the permissions"),
 }

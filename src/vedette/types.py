@@ -61,8 +61,21 @@ class Item:
     data: bytes | Path | Failure
     """The bytes, a path that is read late, or why the source could not get at it."""
     labels: frozenset[Category] | None = None
-    """``None`` = unlabelled, empty = labelled safe."""
+    """Categories it is labelled with; empty = labelled safe. ``None`` = unlabelled, or labelled
+    unsafe without a category."""
     meta: Mapping[str, str] = field(default_factory=dict)
+    """Facts that came with it; :mod:`vedette.data.base` has the names that mean something."""
+    unsafe: bool | None = None
+    """Whether it is labelled unsafe; ``None`` = unlabelled. Follows from ``labels`` where those
+    are given: only a binary label has to be said here."""
+
+    def __post_init__(self) -> None:
+        if self.labels is not None:
+            if self.unsafe not in (None, bool(self.labels)):
+                raise ValueError(f"{self.key}: its labels and its safety contradict each other")
+            object.__setattr__(self, "unsafe", bool(self.labels))
+        elif self.unsafe is False:
+            object.__setattr__(self, "labels", frozenset())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

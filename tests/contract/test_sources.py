@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -9,9 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.data import layouts
 from tests.pictures import folder_of
 from vedette.data.base import Source, read_all
+from vedette.data.labelling import SAFE, UNSAFE
+from vedette.data.opening import SourceOptions, open_source
 from vedette.data.paths import PathSource
+from vedette.data.splits import Entry, Split, SplitSource
+from vedette.data.vault.importing import ImportOptions, import_set
+from vedette.data.vault.source import source_of
+from vedette.settings import Settings
 from vedette.types import Failure, Item
 
 
@@ -44,7 +52,83 @@ def several(root: Path) -> Source:
     )
 
 
-SOURCES: list[Callable[[Path], Source]] = [folder, zipped, tarred, several]
+def part_of_a_split(root: Path) -> Source:
+    whole = PathSource([folder_of(root / "in", 8)])
+    keys = sorted(item.key for item in read_all(whole))
+    entries = tuple(Entry(key, "0" * 64, key, "ab"[n % 2]) for n, key in enumerate(keys))
+    return SplitSource(whole, Split({"a": 0.5, "b": 0.5}, 0, None, entries), "b")
+
+
+def set_of(path: Path, fmt: str, **labels: bool) -> Source:
+    """A published set's copy, recognised by what it holds."""
+    said = {name: UNSAFE if unsafe else SAFE for name, unsafe in labels.items()}
+    chosen, source = open_source(str(path), options=SourceOptions(labels=said))
+    assert chosen.name == fmt
+    return source
+
+
+def class_folders(root: Path) -> Source:
+    return set_of(layouts.class_tree(root / "in", splits=("train", "val")), "classes")
+
+
+def class_zip(root: Path) -> Source:
+    return set_of(layouts.class_zip(root / "hub" / "set.zip", wrapper="set/").parent, "classes")
+
+
+def manifest(root: Path) -> Source:
+    folder_of(root, 3)
+    lines = "0000.png,safe\n0001.png,unsafe\n0000.png,safe\n../x.png,safe\ngone.png,safe\n"
+    root.joinpath("set.csv").write_text("path,label\n" + lines)
+    return set_of(root / "set.csv", "manifest")
+
+
+def parquet(root: Path) -> Source:
+    pictures = [{"bytes": layouts.picture(i), "path": f"{i % 4}.png"} for i in range(5)]
+    table = layouts.hub_table({"image": pictures, "label": ["safe"] * 5})
+    layouts.write(table, root / "in" / "data" / "train-00000-of-00001.parquet")
+    return set_of(root / "in", "parquet")
+
+
+def webdataset(root: Path) -> Source:
+    return set_of(layouts.img2dataset(root / "in"), "webdataset")
+
+
+def unsafebench(root: Path) -> Source:
+    return set_of(layouts.unsafebench_hub(root / "in"), "unsafebench")
+
+
+def unsafebench_folder(root: Path) -> Source:
+    return set_of(layouts.unsafebench_folder(root / "in"), "unsafebench")
+
+
+def external(root: Path) -> Source:
+    images = ["2", layouts.base64_of(0), "1", "9"]
+    return set_of(layouts.external(root / "in", images), "external", **{"0": False, "1": True})
+
+
+def in_the_vault(root: Path, *, encrypt: bool = False) -> Source:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VEDETTE_DATA", str(root / "vault"))
+        patch.setenv("VEDETTE_VAULT_KEY", base64.b64encode(bytes(32)).decode())
+        options = ImportOptions("test", encrypt=encrypt)
+        import_set(folder(root), "one", options, Settings())
+        return source_of("one")
+
+
+def stand_in(root: Path) -> Source:
+    return open_source("synth:unsafebench?scale=0.002&size=48")[1]
+
+
+def encrypted(root: Path) -> Source:
+    return in_the_vault(root, encrypt=True)
+
+
+SOURCES: list[Callable[[Path], Source]] = [
+    *(part_of_a_split, folder, zipped, tarred, several),
+    *(class_folders, class_zip, manifest, parquet, webdataset),
+    *(unsafebench, unsafebench_folder, external),
+    *(in_the_vault, encrypted, stand_in),
+]
 
 
 @pytest.fixture(params=SOURCES, ids=lambda make: make.__name__)

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from vedette import __version__
-from vedette.cli import decide, explain, models, policy, report, scan, score_embeddings
+from vedette.cli import (
+    annotate,
+    data,
+    decide,
+    explain,
+    models,
+    policy,
+    report,
+    scan,
+    score_embeddings,
+)
 from vedette.cli.common import guarded
 
 app = typer.Typer(
@@ -42,6 +52,8 @@ app.command("decide")(guarded(decide.decide))
 app.command("explain")(guarded(explain.explain))
 app.command("report")(guarded(report.report))
 app.command("score-embeddings")(guarded(score_embeddings.score_embeddings))
+app.add_typer(data.app, name="data")
+app.add_typer(annotate.app, name="annotate")
 app.add_typer(policy.app, name="policy")
 app.add_typer(models.app, name="models")
 

@@ -66,6 +66,7 @@ def explain(
     tested against chance. Exit status: 0 explained, 2 wrong usage, 3 something could not be
     scanned.
     """
+    from vedette.data.vault.place import keep_inside
     from vedette.errors import ItemError
     from vedette.explain.explanation import ExplainOptions, category_named, to_dict
     from vedette.explain.explanation import explain as explained
@@ -76,6 +77,7 @@ def explain(
     wanted = category_named(category) if category is not None else None
     options = ExplainOptions(wanted, frame, grid, orders, seed)
     if out is not None:
+        keep_inside([image], "this")
         _check_place(out, image, overwrite=overwrite)
     settings = load_settings(config)
     chosen = ModelOptions(

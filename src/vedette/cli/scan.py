@@ -96,6 +96,7 @@ def scan(
     scanned (it is in the output with its reason, and is never allowed).
     """
     from vedette.data.paths import PathSource
+    from vedette.data.vault.place import keep_inside
     from vedette.pipeline import Scanner
     from vedette.run import Outputs, run_scan
     from vedette.settings import load_settings
@@ -115,7 +116,10 @@ def scan(
     outputs = Outputs(tuple(out or ()), html, not no_thumbnails, resume, overwrite)
     _refuse_own_place(paths, quarantine, censor)
     own = [path for path in (*outputs.files, quarantine, censor) if path is not None]
-    source = PathSource(_listed(paths), settings.limits, tuple(exclude or ()), own)
+    named = list(_listed(paths))
+    if quarantine or censor or (html and not no_thumbnails):
+        keep_inside(named, "this")
+    source = PathSource(named, settings.limits, tuple(exclude or ()), own)
     with Scanner(model or settings.model, policy or settings.policy, settings) as scanner:
         actions = _actions(quarantine, quarantine_copy, censor, scanner, settings)
         with _Display(source, quiet=quiet, json=json) as display:

@@ -40,12 +40,13 @@ _BROKEN = (
 
 _SMALL_BYTES = 2**23
 
-_DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
+DECOMPRESSORS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
     "gzip": lambda stream: cast(IO[bytes], gzip.GzipFile(fileobj=stream)),
     "bzip2": lambda stream: cast(IO[bytes], bz2.BZ2File(stream)),
     "xz": lambda stream: cast(IO[bytes], lzma.LZMAFile(stream)),  # noqa: SIM115 - closed with it
     "TAR": lambda stream: stream,
 }
+"""What makes a plain tar of each format, by the format's name."""
 
 
 def read_archive(
@@ -63,7 +64,7 @@ def read_archive(
         if fmt is sniff.ZIP:
             yield from _read_zip(stream, names, limits)
         else:
-            yield from _read_tar(_DECOMPRESSORS[fmt.name](stream), names, limits)
+            yield from _read_tar(DECOMPRESSORS[fmt.name](stream), names, limits)
     except FetchError as error:
         yield Item(key, error.failure())
     except _BROKEN as error:

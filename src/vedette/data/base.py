@@ -8,6 +8,16 @@ from typing import Protocol
 
 from vedette.types import Item
 
+# Names in an Item's ``meta`` that mean the same whichever source it comes from.
+SOURCE = "source"
+"""Where the picture was found or what made it: ``Laion5B``, ``Lexica``."""
+CATEGORY = "category"
+"""The category that it was collected for, as the taxonomy spells it; safe pictures have one too."""
+SPLIT = "split"
+"""``train``, ``validation``, ``test`` …"""
+TEXT = "text"
+"""Its caption, or the prompt that made it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:

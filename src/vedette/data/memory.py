@@ -1,9 +1,10 @@
-"""Pictures given from Python: paths, bytes, Pillow images and arrays, as Items."""
+"""Pictures given from Python: paths, bytes, Pillow images and arrays, as Items and as a source."""
 
 from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,33 @@ from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
 from vedette.colour import exif_turn
+from vedette.data.base import Shard
 from vedette.data.keys import to_key
 from vedette.errors import UsageError
 from vedette.types import Failure, Item
 
 Scannable = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[Any] | Item
+
+
+class ItemSource:
+    """Items that are in memory already, as a :class:`~vedette.data.base.Source` of one shard."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = {item.key: item for item in items}
+        if len(self._items) < len(items):
+            raise UsageError("two items have one key", hint="give each a key of its own")
+
+    def shards(self) -> Sequence[Shard]:
+        """One."""
+        return [Shard("items")]
+
+    def read(self, shard: Shard) -> Iterator[Item]:
+        """See :class:`vedette.data.base.Source`."""
+        yield from self._items.values()
+
+    def find(self, key: str) -> Item | None:
+        """See :class:`vedette.data.base.Source`."""
+        return self._items.get(key)
 
 
 def as_item(given: Scannable) -> Item:

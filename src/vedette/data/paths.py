@@ -14,6 +14,7 @@ from vedette import sniff
 from vedette.data.archive import read_archive
 from vedette.data.base import Shard
 from vedette.data.keys import MEMBER, to_key, to_path
+from vedette.data.opening import SourceFormat, SourceOptions
 from vedette.errors import FetchError
 from vedette.fetch import fetch_error, open_regular
 from vedette.settings import Limits
@@ -173,3 +174,12 @@ def _distinct(paths: Iterable[str]) -> list[str]:
         for absolute, path in roots.items()
         if not any(str(parent) in roots for parent in Path(absolute).parents)
     ]
+
+
+def _open(path: Path, options: SourceOptions) -> PathSource:
+    return PathSource([path], options.limits)
+
+
+FORMATS = (
+    SourceFormat("files", "any file, folder or archive; unlabelled", lambda path: True, _open),
+)

@@ -31,6 +31,11 @@ def store_root() -> Path:
     given = os.environ.get(VARIABLE, "")
     if given and not _is_address(given):
         return Path(given).expanduser()
+    return user_data() / "models"
+
+
+def user_data() -> Path:
+    """Where programs keep the user's data on this system, with Vedette's name below it."""
     home = Path.home()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
@@ -38,7 +43,7 @@ def store_root() -> Path:
         base = home / "Library" / "Application Support"
     else:
         base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "vedette" / "models"
+    return base / "vedette"
 
 
 def endpoint() -> str | None:

@@ -43,7 +43,7 @@ def counts_of(labels: tuple[str, ...], folder: Path) -> Counts:
         )
     counts: dict[str, tuple[Category, ...]] = {}
     for label in labels:
-        found = said.get(label, _common(label))
+        found = said.get(label, common(label))
         if found is None:
             raise ModelError(
                 f"{folder.name}: nothing is known about its label {label!r}",
@@ -74,7 +74,8 @@ def ordered(labels: tuple[str, ...], known: Counts, folder: Path) -> Counts:
     return {label: known[label] for label in labels}
 
 
-def _common(label: str) -> tuple[Category, ...] | None:
+def common(label: str) -> tuple[Category, ...] | None:
+    """What a word counts for that means one thing whoever uses it; None: it is no such word."""
     folded = "".join(ch for ch in label.casefold() if ch.isalnum())
     if folded in _COMMON:
         return _COMMON[folded]

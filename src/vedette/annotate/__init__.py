@@ -1,0 +1,1 @@
+"""The labelling protocol of UnsafeBench: who answers what, what is stored, how far they agree."""

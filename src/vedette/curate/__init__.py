@@ -1,0 +1,1 @@
+"""Checks on whole data sets: what is in them twice, wrong, or leaks; and collecting new ones."""

@@ -1,0 +1,1 @@
+"""Stand-in sets: harmless drawn pictures in the shape of a published set (docs/synth.md)."""

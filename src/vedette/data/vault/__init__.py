@@ -1,0 +1,1 @@
+"""The vault: sets of dangerous images, kept private, whole, and accounted for."""
