@@ -367,7 +367,7 @@ def test_a_network_that_computes_something_else_is_not_used(
     head = twins()["nsfw"]
     rows = rows_for(head).astype(np.float16)
     wrong = head.scores(rows.astype(np.float32)) * 0
-    monkeypatch.setattr(Network, "scores", lambda self, given: wrong[:1])
+    monkeypatch.setattr(Network, "of_each", lambda self, given: [wrong[:1]])
     scorer = Scorer(head, HALF, "fp32")
 
     assert scorer.engine == "numpy fp32"

@@ -162,11 +162,13 @@ class Scorer:
         return None
 
     def _distance(self, network: Network) -> float:
-        """The largest difference of the network's probabilities from the head's own."""
+        """The largest difference of any stream's probabilities from the head's own."""
         rows = probe(self.head, _PROBES).astype(self._dtype)
         wanted = self.head.probabilities(self.head.scores(rows.astype(np.float32)))
-        found = self.head.probabilities(network.scores(rows))
-        return float(np.abs(found - wanted).max())
+        return max(
+            float(np.abs(self.head.probabilities(scores) - wanted).max())
+            for scores in network.of_each(rows)
+        )
 
     def _make(self, plan: Plan, precision: str) -> Network:
         return Network(plan, self.head.dim, self._dtype, precision, ROWS)
