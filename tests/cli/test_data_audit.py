@@ -109,3 +109,17 @@ def test_outputs_are_replaced_on_request(folder: Path, tmp_path: Path) -> None:
     assert json.loads(out.read_text())["reading"]["images"] == 12
     assert not list(tmp_path.glob(".*"))
     assert stat.S_ISREG(out.stat().st_mode)
+
+
+def test_a_stand_in_is_named_wherever_its_numbers_are(tmp_path: Path) -> None:
+    page, out = tmp_path / "a.html", tmp_path / "a.json"
+    done = audit("synth:unsafebench?scale=0.003&size=48", "--html", page, "--json", out)
+
+    notice = "stand-in: drawn pictures, not UnsafeBench"
+    assert done.stdout.startswith(f"{notice}\n30 images")
+    assert notice in page.read_text(encoding="utf-8")
+    assert json.loads(out.read_text(encoding="ascii"))["reading"]["stand_ins"] == 30
+    checked = RUNNER.invoke(
+        app, ["data", "check-labels", "synth:unsafebench?scale=0.003&size=48", "--model", "dummy"]
+    )
+    assert checked.stdout.startswith(notice)

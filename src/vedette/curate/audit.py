@@ -8,6 +8,7 @@ other thresholds without reading the pictures again.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,13 +20,14 @@ from vedette.curate.given import Matched, load_embeddings
 from vedette.curate.label_issues import PRECISION, IssueOptions, LabelIssues, label_issues
 from vedette.curate.leakage import Leakage, leakage
 from vedette.curate.reading import ReadOptions, read_into
-from vedette.data.base import Source
+from vedette.data.base import Shard, Source
 from vedette.data.splits import read_split
+from vedette.data.synth.plan import is_stand_in
 from vedette.embeddings.base import Columns, open_matrix
 from vedette.errors import UsageError
 from vedette.perceptual import NEAR
 from vedette.settings import Settings
-from vedette.types import Failure
+from vedette.types import Failure, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class Reading:
     """Codes of :data:`vedette.errors.CODES`, the most frequent first."""
     unreadable: tuple[Unreadable, ...]
     """At most as many as were asked for."""
+    stand_ins: int = 0
+    """Images that are drawn pictures of a stand-in set: nothing found in it says a thing of a real
+    one."""
 
     @property
     def failed(self) -> int:
@@ -135,17 +140,20 @@ def audit(source: Source, options: AuditOptions | None = None) -> Audit:
         if len(unreadable) < options.most:
             unreadable.append(Unreadable(key, failure.stage, failure.code, failure.message))
 
+    watched = _Watched(source)
     split = read_split(options.split) if options.split is not None else None
     reading = ReadOptions(options.settings, options.workers, not given, options.seed, split)
     with Store(options.scratch) as store:
-        read_into(store, source, reading, on_failure)
+        read_into(store, watched, reading, on_failure)
         matched = load_embeddings(store, options.embeddings) if options.embeddings else None
         group = same_pictures(store, DuplicateOptions(options.bits, options.cosine, given))
         judging = IssueOptions(
             "embeddings" if given else "descriptor", options.precision, options.seed, options.most
         )
         return Audit(
-            reading=Reading(len(group), tuple(failures.most_common()), tuple(unreadable)),
+            reading=Reading(
+                len(group), tuple(failures.most_common()), tuple(unreadable), watched.stand_ins
+            ),
             duplicates=summarise(store, group, options.most),
             leakage=leakage(store, group, options.most),
             labels=label_issues(store, group, judging),
@@ -156,3 +164,22 @@ def audit(source: Source, options: AuditOptions | None = None) -> Audit:
             cosine=options.cosine,
             seed=options.seed,
         )
+
+
+class _Watched:
+    """A source whose stand-ins are counted as they pass."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.stand_ins = 0
+
+    def shards(self) -> Sequence[Shard]:
+        return self._source.shards()
+
+    def read(self, shard: Shard) -> Iterator[Item]:
+        for item in self._source.read(shard):
+            self.stand_ins += is_stand_in(item)
+            yield item
+
+    def find(self, key: str) -> Item | None:
+        return self._source.find(key)

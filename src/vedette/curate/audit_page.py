@@ -12,6 +12,7 @@ from vedette.curate.balance import Balance
 from vedette.curate.findings import exit_status, findings, images, silences
 from vedette.curate.groups import Group
 from vedette.curate.label_issues import LabelIssues
+from vedette.data.synth.card import NOTICE
 from vedette.errors import CODES
 from vedette.sinks.base import replacing
 from vedette.sinks.html_page import STYLE
@@ -51,7 +52,10 @@ def page(audit: Audit, title: str) -> Iterator[str]:
     """The page's HTML, piece by piece."""
     yield _head(f"Audit of {text(title)}")
     yield f"<header>\n<h1>Audit of {text(title)}</h1>\n"
-    yield '<p class="muted">Keys and numbers only: this page holds no picture.</p>\n</header>\n'
+    yield '<p class="muted">Keys and numbers only: this page holds no picture.</p>\n'
+    if audit.reading.stand_ins:
+        yield f'<p class="note warn">{text(NOTICE)}</p>\n'
+    yield "</header>\n"
     yield _tiles(audit)
     yield from _summary(audit)
     yield from _leaks(audit)

@@ -16,6 +16,7 @@ from enum import StrEnum
 import numpy as np
 
 from vedette.curate.auroc import Auroc, auroc
+from vedette.data.synth.plan import is_stand_in
 from vedette.taxonomy import Category
 from vedette.types import Item, Record
 
@@ -60,6 +61,8 @@ class LabelReport:
     """Images that the model could not see; they count on no side."""
     count_note: str = ""
     """What the published counts say."""
+    stand_ins: int = 0
+    """Images that are drawn pictures of a stand-in set."""
 
     @property
     def swapped(self) -> bool:
@@ -78,8 +81,10 @@ class _Scores:
     counts: Counter[str] = field(default_factory=Counter)
     unlabelled: int = 0
     failed: int = 0
+    stand_ins: int = 0
 
     def add(self, item: Item, record: Record) -> None:
+        self.stand_ins += is_stand_in(item)
         if item.unsafe is None:
             self.unlabelled += 1
             return
@@ -118,7 +123,9 @@ def check_labels(
         seen.add(item, record)
     checks = [_binary(seen), *_categories(seen)]
     note = _count_note(seen.counts, published)
-    return LabelReport(model, tuple(checks), seen.counts, seen.unlabelled, seen.failed, note)
+    return LabelReport(
+        model, tuple(checks), seen.counts, seen.unlabelled, seen.failed, note, seen.stand_ins
+    )
 
 
 def _binary(seen: _Scores) -> Check:

@@ -98,9 +98,11 @@ def audit(
 def _lines(found: Audit) -> list[str]:
     """The findings, the worst first, each with what to do and the first of its evidence."""
     from vedette.curate.findings import findings, images, silences
+    from vedette.data.synth.card import NOTICE
 
     counted = found.balance
-    lines = [
+    lines = [NOTICE] if found.reading.stand_ins else []
+    lines += [
         f"{images(found.reading.images)}: {counted.safe:,} safe, {counted.unsafe:,} unsafe, "
         f"{counted.unlabelled:,} unlabelled"
     ]

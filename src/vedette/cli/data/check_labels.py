@@ -134,6 +134,10 @@ def _stored(source: Source, path: Path) -> tuple[str, Iterator[tuple[Item, Recor
 
 def _tell(report: LabelReport) -> None:
     counts = ", ".join(f"{count:,} {what}" for what, count in report.counts.items())
+    from vedette.data.synth.card import NOTICE
+
+    if report.stand_ins:
+        typer.echo(NOTICE)
     typer.echo(f"reference  {printable(report.model)}")
     typer.echo(f"labels     {counts or 'none'}")
     if report.unlabelled:
