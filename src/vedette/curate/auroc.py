@@ -39,10 +39,15 @@ def auroc(
         positives: float [m], scores of what should score high.
         negatives: float [n]
         z: half width of the interval, in standard errors.
+
+    Raises:
+        ValueError: a score that is not finite.
     """
     m, n = len(positives), len(negatives)
     if m < 2 or n < 2:
         return None
+    if not (np.isfinite(positives).all() and np.isfinite(negatives).all()):
+        raise ValueError("a score that is not a number")
     together = _midranks(np.concatenate([positives, negatives]))
     # For each positive the share of negatives below it, and for each negative that of positives
     # above it: their means are the area, their variances its variance.

@@ -32,6 +32,7 @@ class Finding(StrEnum):
 
     AGREES = "agrees"
     SWAPPED = "looks swapped"
+    BELOW = "below chance"
     UNCLEAR = "cannot be told"
     NOT_SEEN = "not seen by this model"
 
@@ -68,7 +69,13 @@ class LabelReport:
     def swapped(self) -> bool:
         """Whether any comparison, or the counts, look swapped."""
         by_count = "the other way round" in self.count_note
-        return by_count or any(c.finding is Finding.SWAPPED for c in self.checks)
+        doubtful = (Finding.SWAPPED, Finding.BELOW)
+        return by_count or any(check.finding in doubtful for check in self.checks)
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was enough for any comparison."""
+        return any(check.auroc is not None for check in self.checks)
 
 
 @dataclass(slots=True)
@@ -180,7 +187,7 @@ def _finding(area: Auroc | None) -> Finding:
         return Finding.UNCLEAR
     if area.low > 0.5:
         return Finding.AGREES
-    return Finding.SWAPPED if area.high < _FAR else Finding.UNCLEAR
+    return Finding.SWAPPED if area.high < _FAR else Finding.BELOW
 
 
 def _too_few(sides: Mapping[bool, list[float]]) -> str:

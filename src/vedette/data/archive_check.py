@@ -7,12 +7,14 @@ a set to train on, so it is refused as a whole.
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import stat
 import tarfile
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -55,6 +57,8 @@ def check_archives(path: Path, limits: Limits) -> int:
                 fmt = sniff.sniff(stream.read(sniff.HEAD_BYTES))
                 if fmt is None or fmt.kind != "archive":
                     continue
+                if file != path and not _is_tar_or_zip(stream, fmt):
+                    continue  # notes.txt.gz beside the pictures: nothing is read from it
                 count += 1
                 _check(stream, fmt, file, limits)
         except FetchError as error:
@@ -75,6 +79,17 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(names))
 
 
+def _is_tar_or_zip(stream: IO[bytes], fmt: sniff.Format) -> bool:
+    if fmt is sniff.ZIP:
+        return True
+    stream.seek(0)
+    try:
+        head = DECOMPRESSORS[fmt.name](stream).read(tarfile.BLOCKSIZE)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        return False  # a source that meets it reports it
+    return head[257:262] == b"ustar" or not head.strip(b"\0")
+
+
 def _check(stream: IO[bytes], fmt: sniff.Format, path: Path, limits: Limits) -> None:
     # First every byte: each member is read to its end, which also verifies its checksum, within
     # the limits. Only then are names looked at, by the library that would unpack them.
@@ -84,31 +99,50 @@ def _check(stream: IO[bytes], fmt: sniff.Format, path: Path, limits: Limits) -> 
             raise FetchError(f"{item.key}: {item.data.message}", code=item.data.code)
     stream.seek(0)
     seen: set[str] = set()
-    for name in _names(stream, fmt):
+    above: set[str] = set()
+    for name, is_folder in _names(stream, fmt):
         shown = f"{to_key(path.name)}: {to_key(name)!r}"
         if _leads_out(name):
             raise FetchError(f"{shown} leads out of the archive", code="unsafe_path")
-        folded = unicodedata.normalize("NFC", name.rstrip("/")).casefold()
-        if folded in seen:
+        parts = _folded(name)
+        folders = {"/".join(parts[:end]) for end in range(1, len(parts) + is_folder)}
+        above |= folders
+        if is_folder:
+            if seen & folders:
+                raise FetchError(f"{shown} is a file and a folder", code="duplicate_names")
+            continue  # a folder may be named again
+        whole = "/".join(parts)
+        if whole in seen or whole in above or seen & folders:
             raise FetchError(f"{shown} is there twice", code="duplicate_names")
-        seen.add(folded)
+        seen.add(whole)
 
 
-def _names(stream: IO[bytes], fmt: sniff.Format) -> Iterator[str]:
-    """The names of all members, folders and links included."""
+def _folded(name: str) -> list[str]:
+    """The parts of a name as the least careful file system sees them."""
+    parts = (part.rstrip(". ") for part in re.split(r"[/\\]", name))
+    return [_same_letters(part) for part in parts if part]
+
+
+def _same_letters(part: str) -> str:
+    folded = unicodedata.normalize("NFC", part).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def _names(stream: IO[bytes], fmt: sniff.Format) -> Iterator[tuple[str, bool]]:
+    """The names of all members, links included, and whether each is a folder."""
     if fmt is sniff.ZIP:
         with zipfile.ZipFile(stream) as archive:
             for member in archive.infolist():
-                if stat.S_ISLNK(member.external_attr >> 16):
+                kind = stat.S_IFMT(member.external_attr >> 16)
+                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise FetchError(to_key(member.filename), code="link_in_archive")
                 # As stored: zipfile cuts a name at its first NUL and turns some separators.
-                yield member.orig_filename
+                yield member.orig_filename, member.is_dir()
         return
     with tarfile.open(fileobj=DECOMPRESSORS[fmt.name](stream), mode="r:") as archive:
         while (entry := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it keeps them all otherwise
-            if not entry.isdir() or entry.name not in (".", "./"):
-                yield entry.name
+            yield entry.name, entry.isdir()
 
 
 def _leads_out(name: str) -> bool:

@@ -107,9 +107,7 @@ def open_source(
         UsageError: there is nothing of that name, or it is not of that format.
     """
     options = options or SourceOptions()
-    named, separator, rest = given.partition(":")
-    if fmt == "auto" and separator and named in formats():
-        fmt, given = named, rest
+    fmt, given = split_format(given, fmt)
     path = Path(given)
     if fmt != "auto":
         if fmt not in formats():
@@ -119,3 +117,11 @@ def open_source(
         raise UsageError(f"there is no {given}", hint="check the path", code="not_found")
     chosen = next(candidate for candidate in formats().values() if candidate.fits(path))
     return chosen, chosen.open(path, options)
+
+
+def split_format(given: str, fmt: str = "auto") -> tuple[str, str]:
+    """The format and the path of what a user points at, ``unsafebench:DIR`` for example."""
+    named, separator, rest = given.partition(":")
+    if fmt == "auto" and separator and named in formats():
+        return named, rest
+    return fmt, given

@@ -46,8 +46,8 @@ def check_labels(
 ) -> None:
     """Compare a set's labels with a classifier's scores and with the published counts.
 
-    Exit status: 0 nothing looks swapped, 1 something does, 2 wrong usage, 3 images were left out
-    because they could not be scanned.
+    Exit status: 0 nothing looks swapped, 1 something does, 2 wrong usage, 3 there was nothing to
+    compare, or images were left out because they could not be scanned.
     """
     from vedette.curate.check_labels import check_labels as checked
     from vedette.data.cards import card_named
@@ -55,7 +55,8 @@ def check_labels(
 
     settings = load_settings(config)
     source = common.opened(data, fmt, labels, card, config)
-    published = card_named(card).counts_by_safety if card is not None else None
+    known = card_named(card) if card not in (None, "none") else None
+    published = known.counts_by_safety if known is not None else None
     chosen = model or settings.model
     if records is not None:
         chosen, pairs = _stored(source, records)
@@ -68,7 +69,7 @@ def check_labels(
     _tell(report)
     if report.swapped:
         raise typer.Exit(_SWAPPED)
-    if report.failed:
+    if report.failed or not report.compared:
         raise typer.Exit(_NOT_SCANNED)
 
 
@@ -128,8 +129,24 @@ def _stored(source: Source, path: Path) -> tuple[str, Iterator[tuple[Item, Recor
     if not found:
         raise UsageError(f"there is no Record in {path}", code="bad_record")
     models = {model for record in found.values() for model in record.models}
-    pairs = ((item, found[item.key]) for item in read_all(source) if item.key in found)
-    return ", ".join(sorted(models)), pairs
+
+    def pairs() -> Iterator[tuple[Item, Record]]:
+        without = paired = 0
+        for item in read_all(source):
+            if item.key in found:
+                paired += 1
+                yield item, found[item.key]
+            else:
+                without += 1
+        if not paired:
+            raise UsageError(
+                f"no key of {path} is one of the set's",
+                hint="scan the set as it is given here, so that keys are the same",
+            )
+        if without:
+            typer.echo(f"{without:,} images have no Record and are left out", err=True)
+
+    return ", ".join(sorted(models)), pairs()
 
 
 def _tell(report: LabelReport) -> None:

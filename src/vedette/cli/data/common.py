@@ -42,7 +42,7 @@ def opened(
     options = SourceOptions(
         limits=load_settings(config).limits,
         labels=parse_labels(labels) if labels is not None else {},
-        card=card_named(card).id if card is not None else None,
+        card=card_named(card).id if card not in (None, "none") else None,
     )
     chosen, source = open_source(given, fmt, options)
     if fmt == "auto":

@@ -12,8 +12,11 @@ from vedette.cli.data import common
 from vedette.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vedette.data.cards import SetCard
     from vedette.data.vault.entry import Entry
+    from vedette.data.vault.verify import Finding
 
 _FOUND = 1
 _NOT_IMPORTED = 3
@@ -54,7 +57,9 @@ def import_(
 
     from vedette.data.acceptance import check_set_terms, terms_of
     from vedette.data.archive_check import check_archives
-    from vedette.data.vault.importing import ImportOptions, import_set
+    from vedette.data.labelling import parse_labels
+    from vedette.data.opening import split_format
+    from vedette.data.vault.importing import ImportOptions, check_free, import_set
     from vedette.data.vault.place import keep_inside
     from vedette.errors import UsageError
     from vedette.settings import load_settings
@@ -62,15 +67,16 @@ def import_(
     settings = load_settings(config)
     if hardened:
         settings = replace(settings, scan=replace(settings.scan, hardened=True))
-    if data.startswith("vault:"):
+    check_free(name)
+    kind, place = split_format(data, fmt)
+    if kind == "vault":
         raise UsageError("it is in the vault already", hint="a second copy would lose its terms")
-    keep_inside([data], "an import")
-    checked = Path(data.partition(":")[2]) if not Path(data).exists() else Path(data)
-    if checked.exists():
-        count = check_archives(checked, settings.limits)
+    keep_inside([place], "an import")
+    if place and Path(place).exists():
+        count = check_archives(Path(place), settings.limits)
         if count:
             typer.echo(f"checked {count} archive{'s' * (count != 1)}: nothing wrong", err=True)
-    known = _known(data, fmt, labels, card, config)
+    known = _known(place, card)
     if known is not None:
         for line in terms_of(known):
             typer.echo(line, err=True)
@@ -86,8 +92,9 @@ def import_(
                 why = f"{entry.failure.code} ({entry.failure.message})"
                 typer.echo(f"not imported: {printable(entry.key)}: {printable(why)}", err=True)
 
+    meanings = parse_labels(labels) if labels is not None else {}
     options = ImportOptions(
-        given=f"{fmt}:{data}",
+        given=f"{kind}:{Path(place).resolve()} {sorted(meanings.items(), key=str)}",
         card=known.id if known else None,
         terms_hash=known.terms_hash if known else None,
         encrypt=encrypt,
@@ -108,13 +115,11 @@ def import_(
         raise typer.Exit(_NOT_IMPORTED)
 
 
-def _known(
-    data: str, fmt: str, labels: str | None, card: str | None, config: Path | None
-) -> SetCard | None:
+def _known(place: str, card: str | None) -> SetCard | None:
     """The published set that is imported: as the user says, else by its name or its layout.
 
-    Terms bind whether or not somebody names them, so a set that is recognised is not imported
-    without; ``--set none`` says that it is another one.
+    Terms bind whether or not somebody names them, and whatever ``--format`` the set is read as, so
+    one that is recognised is not imported without; ``--set none`` says that it is another one.
     """
     from vedette.data.base import read_all
     from vedette.data.cards import card_named, cards, recognised
@@ -123,9 +128,9 @@ def _known(
 
     if card is not None:
         return None if card == "none" else card_named(card)
-    found = recognised(data)
-    if found is None:
-        chosen, source = open_source(data, fmt, SourceOptions())
+    found = recognised(place)
+    if found is None and place and Path(place).exists():
+        chosen, source = open_source(str(Path(place).absolute()), "auto", SourceOptions())
         first = next(read_all(source), None) if chosen.name in cards() else None
         if first is not None and not is_stand_in(first):
             found = card_named(chosen.name)
@@ -138,9 +143,14 @@ def list_() -> None:
     """List the sets in the vault."""
     from vedette.data.vault.place import vault_root
     from vedette.data.vault.stored import names, read_header
+    from vedette.errors import VedetteError
 
     for name in names():
-        header = read_header(vault_root() / name)
+        try:
+            header = read_header(vault_root() / name)
+        except VedetteError as error:  # the others are listed all the same
+            typer.echo(f"{name}  {printable(error.message)} [{error.code}]")
+            continue
         kept = "encrypted" if header.salt else "plain"
         typer.echo(
             f"{name}  {header.images:,} images  {header.size / 2**20:,.1f} MiB  {kept}  "
@@ -157,17 +167,27 @@ def verify(
     """
     from vedette.data.vault.stored import names
     from vedette.data.vault.verify import verify_set, verify_vault
+    from vedette.errors import VedetteError
 
     wrong = 0
     chosen = names() if name is None else [name]
-    for finding in verify_vault():
-        wrong += 1
-        typer.echo(f"{finding.what}: {printable(finding.path)}  {printable(finding.note)}".rstrip())
-    for one in chosen:
-        for finding in verify_set(one):
+
+    def tell(findings: Iterator[Finding]) -> None:
+        nonlocal wrong
+        for finding in findings:
             wrong += 1
             note = printable(finding.note)
             typer.echo(f"{finding.what}: {printable(finding.path)}  {note}".rstrip())
+
+    tell(verify_vault())
+    for one in chosen:
+        try:
+            tell(verify_set(one))
+        except VedetteError as error:  # the other sets are looked at all the same
+            if name is not None:
+                raise
+            wrong += 1
+            typer.echo(f"not verified: {one}  {printable(error.message)} [{error.code}]")
     if wrong:
         raise typer.Exit(_FOUND)
     typer.echo(f"{len(chosen)} set{'s' * (len(chosen) != 1)}: as left")

@@ -13,6 +13,7 @@ from vedette.taxonomy import Category, parse_category
 from vedette.types import Failure, Item
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_FORMAT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,13 @@ def from_line(line: bytes) -> Entry:
         labels, failure, sha256 = told["labels"], told["failure"], told["sha256"]
         if sha256 is not None and not _HASH.fullmatch(sha256):
             raise ValueError("a hash that is none")
+        if told["format"] is not None and not _FORMAT.fullmatch(told["format"]):
+            raise ValueError("a format that is none")  # it becomes a suffix of exported files
+        for side in ("width", "height"):
+            if not isinstance(told[side], int | None):
+                raise ValueError(f"a {side} that is no number")
+        if not isinstance(told["unsafe"], bool | None):
+            raise ValueError("a label that is none")
         return Entry(
             str(told["key"]),
             sha256,
@@ -88,7 +96,7 @@ def from_line(line: bytes) -> Entry:
             {str(name): str(value) for name, value in told["meta"].items()},
             failure and Failure(failure["stage"], failure["code"], failure["message"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VedetteError(
             f"a line of a set's manifest is not what an import writes: {error}", code="bad_vault"
         ) from error

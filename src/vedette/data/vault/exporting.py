@@ -8,12 +8,13 @@ from pathlib import Path
 
 from vedette.data.cards import card_named
 from vedette.data.vault.log import log
-from vedette.data.vault.place import create, make_private, writing
+from vedette.data.vault.place import create, keep_inside, make_private, writing
 from vedette.data.vault.stored import open_set
 from vedette.errors import UsageError
 
 MANIFEST = "manifest.jsonl"
 _PICTURES = "pictures"
+_FIELDS = ("key", "path", "label")
 
 
 def export_set(name: str, out: Path) -> int:
@@ -41,6 +42,7 @@ def export_set(name: str, out: Path) -> int:
         )
     if stored.header.stored == 0:
         raise UsageError(f"{name} has no picture to export")
+    keep_inside([out], "an export into the vault")
     if out.exists():
         raise UsageError(f"{out} is already there", code="output_exists")
     log("export", name, {"images": stored.header.images})  # before: a killed export has happened
@@ -61,7 +63,7 @@ def export_set(name: str, out: Path) -> int:
             else "+".join(sorted(entry.labels or ())) or ("unsafe" if entry.unsafe else "safe")
         )
         row = {
-            **entry.meta,
+            **{f"meta_{name}" if name in _FIELDS else name: v for name, v in entry.meta.items()},
             "key": entry.key,
             "path": f"{_PICTURES}/{path.name}",
             "label": label,

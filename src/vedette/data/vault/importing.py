@@ -20,7 +20,7 @@ from pathlib import Path
 from vedette import sniff
 from vedette.data.base import Source, read_all
 from vedette.data.vault.entry import Entry, from_line
-from vedette.data.vault.log import log
+from vedette.data.vault.log import check_log, log
 from vedette.data.vault.place import (
     IMPORTING,
     check_name,
@@ -43,7 +43,7 @@ from vedette.data.vault.stored import (
     write_manifest,
 )
 from vedette.decode import DecodeOptions, Decoder, InlineDecoder
-from vedette.errors import DecodeError, FetchError, ItemError, UsageError
+from vedette.errors import DecodeError, FetchError, ItemError, UsageError, VedetteError
 from vedette.fetch import fetch_error, open_regular
 from vedette.hub.store import exclusive
 from vedette.resize import Fit
@@ -52,6 +52,8 @@ from vedette.types import Failure, Item
 
 _JOURNAL = "journal.jsonl"
 _PIECE = 2**20
+_MOST_LINE = 2**20
+"""Bytes of a line of the manifest, before it is encrypted."""
 _FIT = Fit(64, "stretch")
 """Every byte is decoded; a large JPEG need not be at full size for that."""
 
@@ -82,32 +84,50 @@ def import_set(
 
     Raises:
         UsageError: ``output_exists``: there is a set of that name, or another import under it was
-            stopped; ``vault_key``.
-        VedetteError: ``write_failed``.
+            stopped; ``vault_key``; what the source raises, and then nothing is left.
+        VedetteError: ``write_failed``; ``bad_vault``: the log was changed.
     """
+    check_free(name)
     root = vault_root()
-    folder = root / check_name(name)
+    folder = root / name
+    check_log()  # not only after hours
     make_private(root)
     with exclusive(root / f".lock-{name}"):
-        if folder.exists():
-            raise UsageError(
-                f"there is a set {name!r} in the vault already",
-                code="output_exists",
-                hint=f"choose another --name, or: vedette data delete {name}",
-            )
+        check_free(name)
         staging = root / (IMPORTING + name)
         seal, header = _begin(staging, name, options)
         journal = _Journal(staging / _JOURNAL, seal)
-        for entry in _entries(source, _Into(staging, seal, journal.keys()), options, settings):
-            journal.append(entry)
-            on_entry(entry)
+        try:
+            into = _Into(staging, seal, journal.keys())
+            for entry in _entries(source, into, options, settings):
+                journal.append(entry)
+                on_entry(entry)
+        except UsageError:  # the source cannot be read: running it again would not help
+            shutil.rmtree(staging)
+            raise
+        finally:
+            journal.close()
         _finish(staging, seal, header, journal)
+        done = read_header(staging)
+        facts = {"images": done.images, "stored": done.stored, "manifest": done.manifest_sha256}
+        log("import", name, {**facts, "card": done.card, "terms": done.terms_hash})
         with writing(folder):
             os.rename(staging, folder)
-    done = read_header(folder)
-    facts = {"images": done.images, "stored": done.stored, "manifest": done.manifest_sha256}
-    log("import", name, {**facts, "card": done.card, "terms": done.terms_hash})
     return done
+
+
+def check_free(name: str) -> None:
+    """Refuse a name that cannot be a set's, or is one's already.
+
+    Raises:
+        UsageError: it cannot; ``output_exists``.
+    """
+    if (vault_root() / check_name(name)).exists():
+        raise UsageError(
+            f"there is a set {name!r} in the vault already",
+            code="output_exists",
+            hint=f"choose another --name, or: vedette data delete {name}",
+        )
 
 
 def _begin(staging: Path, name: str, options: ImportOptions) -> tuple[Seal, Header]:
@@ -157,7 +177,14 @@ def _finish(staging: Path, seal: Seal, header: Header, journal: _Journal) -> Non
     def seen() -> Iterator[Entry]:
         for entry in journal.entries():
             if entry.failure is None and entry.sha256 is not None:
-                kept.add(place_of(staging, seal, entry.sha256))
+                place = place_of(staging, seal, entry.sha256)
+                if not place.is_file():
+                    raise VedetteError(
+                        "a file of the unfinished import is gone",
+                        code="bad_vault",
+                        hint=f"vedette data delete {header.name}, then import it again",
+                    )
+                kept.add(place)
             yield entry
 
     fields = write_manifest(staging, seal, seen())
@@ -189,6 +216,9 @@ class _Journal:
         with writing(self.path):
             while line:
                 line = line[os.write(self._descriptor, line) :]
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
     def entries(self) -> Iterator[Entry]:
         with self.path.open("rb") as stream:
@@ -287,8 +317,13 @@ def _stored(item: Item, into: _Into, decoder: Decoder, limits: Limits) -> Entry:
         except Exception as error:  # noqa: BLE001 - one file must never cost more than its entry
             failure = DecodeError(f"{type(error).__name__}: {error}").failure()
             return _entry(item, sha256, size, failure=failure)
+        entry = _entry(item, sha256, size, fmt, (width, height), frames)
+        if len(entry.to_line()) > _MOST_LINE:
+            failure = Failure("fetch", "too_many_bytes", "its texts are too long for a manifest")
+            bare = Item(item.key[:1000], b"", item.labels, {}, item.unsafe)
+            return _entry(bare, sha256, size, failure=failure)
         into.keep(sha256, temporary)
-        return _entry(item, sha256, size, fmt, (width, height), frames)
+        return entry
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -309,6 +344,9 @@ def _pieces(data: bytes | Path, limits: Limits) -> Iterator[bytes]:
     if isinstance(data, bytes):
         yield data
         return
+    if data.resolve().is_relative_to(vault_root().resolve()):
+        # A second copy would lose the terms of the first.
+        raise FetchError(f"{data.name} leads into the vault", code="unsafe_path")
     with open_regular(data) as stream:
         try:
             head = stream.read(sniff.HEAD_BYTES)

@@ -13,11 +13,13 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vedette.data.vault.place import make_private, vault_root, writing
+from vedette.data.vault.place import make_private, vault_root, write_whole, writing
 from vedette.errors import VedetteError
 from vedette.hub.store import exclusive
 
 NAME = "log.jsonl"
+HEAD = "log.head"
+"""The hash of the last line: without it nobody would miss the end of the log."""
 _START = "0" * 64
 
 
@@ -47,10 +49,12 @@ def log(event: str, name: str, facts: dict[str, object]) -> None:
         }
         with writing(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            line = json.dumps(entry).encode()
             with os.fdopen(descriptor, "ab") as stream:
-                stream.write(json.dumps(entry).encode() + b"\n")
+                stream.write(line + b"\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+        write_whole(root / HEAD, hashlib.sha256(line).hexdigest().encode() + b"\n")
 
 
 def check_log() -> str:
@@ -60,16 +64,31 @@ def check_log() -> str:
         VedetteError: ``bad_vault``: a line does not continue the one before it.
     """
     path = vault_root() / NAME
-    last = _START
+    before = last = _START
+    number = 0
     for number, line in enumerate(_lines(path), start=1):
         try:
             previous = json.loads(line)["previous"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _broken(path, number) from error
         if previous != last:
             raise _broken(path, number)
-        last = hashlib.sha256(line).hexdigest()
+        before, last = last, hashlib.sha256(line).hexdigest()
+    head = b"".join(_lines(path.with_name(HEAD))).decode("ascii", "replace") or _START
+    if head not in (last, before):  # the one before: stopped between the line and its head
+        raise VedetteError(
+            f"{path.name} does not end with the line that was written last",
+            code="bad_vault",
+            hint=f"find out who changed it; move it and {HEAD} away to start a new one",
+        )
     return last
+
+
+def entries(name: str) -> list[dict[str, object]]:
+    """The lines about one set, in their order. Raises as :func:`check_log`."""
+    check_log()
+    told = [json.loads(line) for line in _lines(vault_root() / NAME)]
+    return [entry for entry in told if entry.get("set") == name]
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -32,12 +32,17 @@ def check_name(name: str) -> str:
     Raises:
         UsageError: it cannot.
     """
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if not is_name(name):
         raise UsageError(
             f"{name!r} cannot be a set's name",
             hint="use lower-case letters, digits, '.', '_' and '-', 64 at most",
         )
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether a set can be called so."""
+    return _NAME.fullmatch(name) is not None and not name.endswith(".")
 
 
 def make_private(folder: Path) -> None:
@@ -48,8 +53,7 @@ def make_private(folder: Path) -> None:
     """
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)  # also one that was there before
+        folder.mkdir(mode=0o700, exist_ok=True)  # one that was there is its owner's affair
 
 
 @contextmanager

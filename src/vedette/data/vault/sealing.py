@@ -97,12 +97,14 @@ class Encrypted:
         yield _MAGIC + prefix
         number = 0
         held = b""
-        for piece in pieces:
-            held += piece
-            while len(held) > _PIECE:  # the last one is held back: it is sealed as such
-                yield self._cipher.encrypt(_nonce(prefix, number, last=False), held[:_PIECE], None)
-                held = held[_PIECE:]
-                number += 1
+        for whole in pieces:
+            for at in range(0, len(whole), _PIECE):
+                held += whole[at : at + _PIECE]
+                if len(held) > _PIECE:  # the last one is held back: it is sealed as such
+                    nonce = _nonce(prefix, number, last=False)
+                    yield self._cipher.encrypt(nonce, held[:_PIECE], None)
+                    held = held[_PIECE:]
+                    number += 1
         yield self._cipher.encrypt(_nonce(prefix, number, last=True), held, None)
 
     def open(self, read: Callable[[int], bytes]) -> Iterator[bytes]:

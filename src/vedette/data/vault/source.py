@@ -10,7 +10,7 @@ from vedette.data.base import Shard
 from vedette.data.opening import SourceFormat, SourceOptions
 from vedette.data.vault.entry import Entry
 from vedette.data.vault.sealing import Plain
-from vedette.data.vault.stored import HEADER, StoredSet, open_set, read_header, seal_of
+from vedette.data.vault.stored import HEADER, StoredSet, open_folder, open_set
 from vedette.errors import VedetteError
 from vedette.types import Failure, Item
 
@@ -46,7 +46,10 @@ class VaultSource:
             return entry.item(entry.failure)
         sha256 = entry.sha256 or ""
         if isinstance(self.stored.seal, Plain):
-            return entry.item(self.stored.place(sha256))
+            place = self.stored.place(sha256)
+            if place.is_symlink():  # none of ours: it leads to what was not imported
+                return entry.item(Failure("fetch", "not_a_file", "a link in an image's place"))
+            return entry.item(place)
         try:
             return entry.item(b"".join(self.stored.pieces(sha256)))
         except VedetteError as error:
@@ -60,8 +63,7 @@ def _fits(path: Path) -> bool:
 def _open(path: Path, options: SourceOptions) -> VaultSource:
     if path.name == str(path):  # a name, not a place
         return VaultSource(open_set(str(path)))
-    header = read_header(path)
-    return VaultSource(StoredSet(path, header, seal_of(header)))
+    return VaultSource(open_folder(path))
 
 
 FORMATS = (SourceFormat("vault", "a set in the vault, by its name: vault:NAME", _fits, _open),)

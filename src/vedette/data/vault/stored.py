@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vedette.data.vault.entry import Entry, from_line
-from vedette.data.vault.place import check_name, create, vault_root, write_whole, writing
+from vedette.data.vault.place import check_name, create, is_name, vault_root, write_whole, writing
 from vedette.data.vault.sealing import Encrypted, Plain, Seal, find_key
 from vedette.errors import UsageError, VedetteError
 
@@ -33,6 +34,7 @@ HEADER = "set.json"
 OBJECTS = "objects"
 _VERSION = 1
 _MOST_LINE = 2**22
+_MANIFEST = re.compile(r"manifest-[0-9a-f]{16}\.jsonl|journal\.jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +99,15 @@ class StoredSet:
             VedetteError: ``bad_vault``: it is gone or was altered.
         """
         path = self.place(sha256)
+        digest = hashlib.sha256()
         try:
-            with path.open("rb") as stream:
-                yield from self.seal.open(stream.read)
+            flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+            with os.fdopen(os.open(path, flags), "rb") as stream:
+                for piece in self.seal.open(stream.read):
+                    digest.update(piece)
+                    yield piece
+            if digest.hexdigest() != sha256:
+                raise VedetteError(f"an image of {self.header.name} was altered", code="bad_vault")
         except OSError as error:
             raise VedetteError(
                 f"an image of {self.header.name} cannot be read: {error.strerror}", code="bad_vault"
@@ -113,15 +121,39 @@ def place_of(folder: Path, seal: Seal, sha256: str) -> Path:
 
 
 def open_set(name: str) -> StoredSet:
-    """The set of that name.
+    """The set of that name, its manifest held to its hash.
 
     Raises:
         UsageError: there is none, or its key is missing or wrong (``vault_key``).
-        VedetteError: ``bad_vault``: its header cannot be read.
+        VedetteError: ``bad_vault``: its header cannot be read, or its manifest was changed.
     """
-    folder = vault_root() / check_name(name)
+    return open_folder(vault_root() / check_name(name))
+
+
+def open_folder(folder: Path) -> StoredSet:
+    """The set in that folder; see :func:`open_set`."""
     header = read_header(folder)
+    if digest_of(folder / header.manifest) != (header.manifest_sha256, header.images):
+        raise VedetteError(f"the manifest of {header.name} was changed", code="bad_vault")
     return StoredSet(folder, header, seal_of(header))
+
+
+def digest_of(manifest: Path) -> tuple[str, int]:
+    """The SHA-256 of a manifest, and its lines.
+
+    Raises:
+        VedetteError: ``bad_vault``: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    lines = 0
+    try:
+        with manifest.open("rb") as stream:
+            while piece := stream.read(2**20):
+                digest.update(piece)
+                lines += piece.count(b"\n")
+    except OSError as error:
+        raise VedetteError(f"cannot read {manifest}: {error.strerror}", code="bad_vault") from error
+    return digest.hexdigest(), lines
 
 
 def seal_of(header: Header) -> Seal:
@@ -147,9 +179,7 @@ def read_header(folder: Path) -> Header:
         if told.pop("version") != _VERSION:
             raise ValueError("another version of Vedette made it")
         header = Header(**told)
-        # The manifest's name is followed: it must not lead anywhere else.
-        if os.path.basename(header.manifest) != header.manifest or not header.manifest:
-            raise ValueError("a manifest outside the set")
+        _check_header(header)
     except FileNotFoundError as error:
         raise UsageError(
             f"there is no set {folder.name!r} in the vault",
@@ -158,9 +188,30 @@ def read_header(folder: Path) -> Header:
         ) from error
     except OSError as error:
         raise VedetteError(f"cannot read {path}: {error.strerror}", code="bad_vault") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VedetteError(f"{path} is not a set's header: {error}", code="bad_vault") from error
     return header
+
+
+def _check_header(header: Header) -> None:
+    """Raise ValueError where a field is not what an import writes."""
+    # The manifest's name is followed: it must not lead anywhere else.
+    if not _MANIFEST.fullmatch(header.manifest):
+        raise ValueError("a manifest outside the set")
+    for text in (header.name, header.created, header.given, header.manifest_sha256):
+        if not isinstance(text, str):
+            raise ValueError("a text that is none")
+    for optional in (header.card, header.terms_hash, header.check):
+        if not isinstance(optional, str | None):
+            raise ValueError("a text that is none")
+    for number in (header.images, header.stored, header.size):
+        if type(number) is not int or number < 0:
+            raise ValueError("a count that is none")
+    if header.salt is not None:
+        bytes.fromhex(header.salt)
+    for counts in (header.formats, header.failures):
+        if not all(type(count) is int for count in counts.values()):
+            raise ValueError("a count that is none")
 
 
 def write_header(folder: Path, header: Header) -> None:
@@ -247,4 +298,4 @@ def names() -> list[str]:
         return []
     except OSError as error:
         raise VedetteError(f"cannot read the vault: {error.strerror}", code="bad_vault") from error
-    return [name for name in found if (vault_root() / name / HEADER).is_file() and name[0] != "."]
+    return [name for name in found if is_name(name) and (vault_root() / name / HEADER).is_file()]
