@@ -24,7 +24,7 @@ from tests.data.test_archive_check import HOSTILE
 from vedette.cli import app
 from vedette.data.base import CATEGORY, SOURCE, SPLIT, TEXT, read_all
 from vedette.data.vault.source import source_of
-from vedette.data.vault.stored import names
+from vedette.data.vault.stored import names, open_set
 from vedette.taxonomy import Category
 
 
@@ -88,6 +88,17 @@ def test_a_layout_that_is_known_asks_for_terms_whatever_it_is_called(tmp_path: P
         assert "[terms_not_accepted]" in vedette("import", root, "--name", "one").output
     done = vedette("import", root, "--name", "mine", "--set", "none")
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("how", ["manifest", "files"])
+def test_terms_bind_whatever_the_set_is_read_as(tmp_path: Path, how: str) -> None:
+    root = unsafebench_folder(tmp_path / "yiting" / "UnsafeBench")
+    place = next(root.rglob("metadata.jsonl")).parent if how == "manifest" else root
+    for given in ((place, "--format", how), (f"{how}:{place}",)):
+        asked = vedette("import", *given, "--name", "one")
+        assert asked.exit_code == 2, asked.output
+        assert "[terms_not_accepted]" in asked.output
+    assert names() == []
 
 
 def test_digit_references_come_out_as_the_picture_they_point_to(tmp_path: Path) -> None:
@@ -186,9 +197,61 @@ def test_a_scan_copies_nothing_out_of_the_vault(
 def test_the_vault_is_no_source_of_imports(tmp_path: Path, vault: Path) -> None:
     vedette("import", class_tree(tmp_path / "tree"), "--name", "one")
 
-    for data in ("vault:one", vault / "one", tmp_path):
-        assert vedette("import", data, "--name", "two").exit_code == 2, data
+    inside = vault / "one"
+    for given in (
+        ("vault:one",),
+        ("one", "--format", "vault"),
+        (inside,),
+        (f"files:{inside}",),
+        (tmp_path,),
+    ):
+        assert vedette("import", *given, "--name", "two").exit_code == 2, given
     assert names() == ["one"]
+
+
+def test_a_link_into_the_vault_is_not_imported(tmp_path: Path, vault: Path) -> None:
+    vedette("import", class_tree(tmp_path / "tree"), "--name", "one")
+    inside = next(p for p in (vault / "one" / "objects").rglob("*") if p.is_file())
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "own.png").write_bytes(picture(50))
+    (folder / "link.png").symlink_to(inside)
+
+    done = vedette("import", folder, "--name", "two")
+
+    assert done.exit_code == 3, done.output
+    assert open_set("two").header.failures == {"unsafe_path": 1}
+    assert open_set("two").header.stored == 1
+
+
+def test_a_stopped_import_goes_on_with_the_same_labels_only(tmp_path: Path, vault: Path) -> None:
+    root = class_tree(tmp_path / "tree")
+    vedette("import", root, "--name", "one")
+    (vault / "one").rename(vault / ".importing-one")
+    manifest = next((vault / ".importing-one").glob("manifest-*.jsonl"))
+    manifest.rename(manifest.with_name("journal.jsonl"))
+    swapped = ("--labels", "SAFE=unsafe,UNSAFE=safe")
+
+    for other in ((root, *swapped), (class_tree(tmp_path / "other"),)):
+        done = vedette("import", *other, "--name", "one")
+        assert (done.exit_code, "was stopped before its end" in done.output) == (2, True)
+    assert vedette("import", root, "--name", "one").exit_code == 0
+    assert {item.unsafe for item in read_all(source_of("one"))} == {True, False}
+
+
+def test_one_bad_set_hides_no_other(tmp_path: Path, vault: Path) -> None:
+    for name in ("a", "b", "c"):
+        vedette("import", class_tree(tmp_path / name), "--name", name)
+    (vault / "a" / "set.json").write_text("[]")
+    next(p for p in (vault / "c" / "objects").rglob("*") if p.is_file()).unlink()
+
+    listed, verified = vedette("list"), vedette("verify")
+
+    assert listed.exit_code == 0
+    assert [line.split()[0] for line in listed.output.splitlines()] == ["a", "b", "c"]
+    assert verified.exit_code == 1
+    assert "not verified: a" in verified.output
+    assert "missing: c/" in verified.output
 
 
 def test_hardened_imports_are_the_same(tmp_path: Path) -> None:

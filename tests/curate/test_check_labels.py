@@ -218,3 +218,50 @@ def test_the_draw_is_even_and_seeded(tmp_path: Path) -> None:
     counts = [int(word) for word in line.replace(",", "").split() if word.isdigit()]
     assert sum(counts) == 100
     assert min(counts) >= 35
+
+
+def test_a_reference_below_chance_is_a_finding_too(scored: list[tuple[bytes, Record]]) -> None:
+    """Not far enough below to be called swapped, and yet more than chance."""
+    ranked = sorted((record for _, record in scored), key=highest)
+    rng = np.random.default_rng(0)
+    odds = np.linspace(0.58, 0.42, len(ranked))  # the higher the score, the rarer the label
+    items = [Item(str(n), b"", unsafe=bool(rng.random() < p)) for n, p in enumerate(odds)]
+    many = [
+        (Item(f"{copy}-{i.key}", b"", unsafe=i.unsafe), record)
+        for copy in range(20)
+        for i, record in zip(items, ranked, strict=True)
+    ]
+
+    report = check_labels(many, "dummy")
+
+    assert findings(report)["unsafe against safe"] is Finding.BELOW
+    assert report.swapped
+
+
+def test_where_nothing_can_be_compared_the_command_says_so(
+    sides: tuple[list[bytes], list[bytes]], tmp_path: Path
+) -> None:
+    path = archive(tmp_path / "set.zip", {"SAFE": sides[0][:3], "UNSAFE": sides[1][:3]})
+
+    assert vedette(path, "--model", "dummy").exit_code == 3
+
+
+def test_records_of_other_pictures_are_refused(
+    sides: tuple[list[bytes], list[bytes]], tmp_path: Path
+) -> None:
+    path = archive(tmp_path / "set.zip", {"SAFE": sides[0], "UNSAFE": sides[1]})
+    with Scanner("dummy", "strict") as scanner:
+        write_jsonl(scanner.scan_many([Item("elsewhere", sides[0][0])]), tmp_path / "r.jsonl")
+
+    done = vedette(path, "--records", tmp_path / "r.jsonl")
+
+    assert done.exit_code == 2
+    assert "no key of" in done.output
+
+
+def test_another_set_than_the_recognised_one_can_be_named(
+    sides: tuple[list[bytes], list[bytes]], tmp_path: Path
+) -> None:
+    path = archive(tmp_path / "set.zip", {"SAFE": sides[0], "UNSAFE": sides[1]})
+
+    assert vedette(path, "--model", "dummy", "--set", "none").exit_code == 0

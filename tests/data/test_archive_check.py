@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import stat
 import struct
 import tarfile
 import unicodedata
@@ -41,10 +43,14 @@ def tarred(*names: str, kind: bytes = tarfile.REGTYPE, mode: str = "w") -> bytes
 
 
 def linked() -> bytes:
+    return of_kind(stat.S_IFLNK)
+
+
+def of_kind(kind: int) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         info = zipfile.ZipInfo("link")
-        info.external_attr = 0o120777 << 16
+        info.external_attr = (kind | 0o777) << 16
         archive.writestr(info, "/etc/hostname")
     return stream.getvalue()
 
@@ -115,6 +121,15 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "case": (lambda: zipped("SAFE/a.png", "safe/A.png"), "duplicate_names"),
     "normal form": (lambda: zipped(COMPOSED, DECOMPOSED), "duplicate_names"),
     "tar twice": (lambda: tarred("a.png", "a.png"), "duplicate_names"),
+    "dot folder": (lambda: tarred("a.png", "./a.png"), "duplicate_names"),
+    "empty folder name": (lambda: zipped("x/a.png", "x//a.png"), "duplicate_names"),
+    "backslash twin": (lambda: zipped("x/a.png", "x\\a.png"), "duplicate_names"),
+    "trailing dots": (lambda: zipped("a.png", "a.png. ."), "duplicate_names"),
+    "sharp s": (lambda: zipped("ß.png", "SS.png"), "duplicate_names"),
+    "file and folder": (lambda: tarred("a", "a/b.png"), "duplicate_names"),
+    "folder and file": (lambda: tarred("a/b.png", "a"), "duplicate_names"),
+    "zip device": (lambda: of_kind(stat.S_IFCHR), "link_in_archive"),
+    "zip pipe": (lambda: of_kind(stat.S_IFIFO), "link_in_archive"),
 }
 LIMITS = Limits(archive_bytes=2**25, archive_members=50)
 
@@ -153,3 +168,20 @@ def test_honest_archives_pass(tmp_path: Path) -> None:
 
     assert check_archives(tmp_path, LIMITS) == 3
     assert check_archives(tmp_path / "c.png", LIMITS) == 0
+
+
+def test_a_compressed_text_beside_pictures_is_no_archive(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(b"taken in the garden" * 100))
+
+    assert check_archives(tmp_path, LIMITS) == 0
+
+
+def test_a_folder_may_be_named_twice(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("./", "x", "x/"):
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE
+            archive.addfile(info)
+
+    assert check_archives(tmp_path, LIMITS) == 1
