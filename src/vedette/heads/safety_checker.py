@@ -51,6 +51,13 @@ class SafetyChecker:
             *(f"concept-{k:02}" for k in range(1, len(concept_embeds) + 1)),
         )
 
+    @property
+    def parts(self) -> tuple[Float32, Float32, Float32, Float32]:
+        """Special-care texts [dim, m] and their thresholds, concepts [dim, k] and theirs."""
+        weights = (self._special_weights, self._concept_weights)
+        first, second = (one.astype(np.float32) for one in weights)
+        return self._special, first, self._concepts, second
+
     def scores(self, embeddings: Float32) -> Float32:
         """Cosine minus threshold, rounded to three decimals; float32 [n, labels].
 

@@ -10,14 +10,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vedette.backends.base import Choice, Session, choose, open_session
+from vedette.backends.base import Choice, PixelNorm, Session, choose, open_session
 from vedette.compile.torch_onnx import IMAGES, onnx_of
 from vedette.errors import ModelError, UnknownNameError
 from vedette.heads.base import Head
 from vedette.heads.concepts import NEUTRAL, Concepts, ZeroShot, read_concepts
+from vedette.heads.in_torch import in_torch
 from vedette.heads.registry import load
 from vedette.hub.locate import revision, usable
 from vedette.models.base import (
@@ -29,6 +31,7 @@ from vedette.models.base import (
 )
 from vedette.models.clip_cards import BACKBONES, HEADS
 from vedette.models.recipe import Recipe, from_transformers
+from vedette.networks.chain import chained
 from vedette.networks.clip import ClipConfig, read_clip_config, vision_module
 from vedette.networks.clip_text import text_embeddings
 from vedette.networks.files import read_json
@@ -57,14 +60,50 @@ class ClipClassifier:
 
     icc = True
 
-    def __init__(self, card: ModelCard, recipe: Recipe, session: Session, head: Head) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        recipe: Recipe,
+        session: Session,
+        head: Head,
+        tower: Callable[[], Any] | None = None,
+    ) -> None:
         self.card = card
+        self._tower = tower
         self.session = session
         self.head = head
         self.streams = session.streams
         self.fit: Fit | None = recipe.fit
         self.runtime = f"{session.backend} {session.precision}"
         self.recipe = recipe
+
+    @property
+    def norm(self) -> PixelNorm:
+        """See :class:`vedette.models.differentiable.Differentiable`."""
+        return self.recipe.norm
+
+    @property
+    def multi_label(self) -> bool:
+        """See :class:`vedette.models.differentiable.Differentiable`."""
+        return self._head_module()[1]
+
+    def torch_module(self) -> Any:
+        """See :class:`vedette.models.differentiable.Differentiable`."""
+        if self._tower is None:
+            raise ModelError(
+                f"{self.card.id} has no torch module",
+                hint="use the checkpoint that it was made of",
+            )
+        return chained(self._tower(), self._head_module()[0])
+
+    def _head_module(self) -> tuple[Any, bool]:
+        made = in_torch(self.head)
+        if made is None:
+            raise ModelError(
+                f"{self.card.id}: a head that torch does not know",
+                hint="give it a function in vedette.heads.in_torch",
+            )
+        return made
 
     def prepare(self, image: Image) -> Prepared:
         """See :class:`vedette.models.base.Classifier`."""
@@ -154,7 +193,9 @@ def open_clip(
         )
     recipe = read_clip_recipe(config)
     session = open_backbone(config, recipe, choice)
-    return ClipClassifier(replace(card, fit=recipe.fit), recipe, session, head)
+    return ClipClassifier(
+        replace(card, fit=recipe.fit), recipe, session, head, lambda: vision_module(config)
+    )
 
 
 def _published(name: str, card: ModelCard) -> ModelEntry:

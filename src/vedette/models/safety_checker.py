@@ -95,7 +95,7 @@ def open_safety_checker(card: ModelCard, folder: Path, options: ModelOptions) ->
     if head.dim != config.dim:
         raise unusable(config.weights, f"concepts of {head.dim} dimensions, not {config.dim}")
     session = open_session(onnx, recipe.norm, choice, (config.image, config.image))
-    return ClipClassifier(replace(card, fit=recipe.fit), recipe, session, head)
+    return ClipClassifier(replace(card, fit=recipe.fit), recipe, session, head, module)
 
 
 def _head(path: Path) -> SafetyChecker:

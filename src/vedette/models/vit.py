@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vedette.backends.base import Session, choose, open_session
+from vedette.backends.base import PixelNorm, Session, choose, open_session
 from vedette.compile.cache import file_sha256
 from vedette.compile.torch_onnx import IMAGES, onnx_of
 from vedette.errors import ModelError
@@ -31,6 +31,7 @@ from vedette.models.base import (
 )
 from vedette.models.labels import counts_of, ordered
 from vedette.models.recipe import Recipe, from_timm, from_transformers
+from vedette.networks.chain import first_output
 from vedette.networks.files import read_json
 from vedette.networks.vit import VitConfig, read_config, vit_module
 from vedette.resize import Fit
@@ -172,6 +173,15 @@ class Vit:
             )
         return self._module()
 
+    @property
+    def norm(self) -> PixelNorm:
+        """See :class:`vedette.models.differentiable.Differentiable`."""
+        return self.recipe.norm
+
+    def torch_module(self) -> Any:
+        """See :class:`vedette.models.differentiable.Differentiable`."""
+        return first_output(self.module())
+
     def prepare(self, image: Image) -> Prepared:
         """See :class:`vedette.models.base.Classifier`."""
         return self.recipe.prepare(image)
@@ -261,8 +271,11 @@ def _entry(card: ModelCard) -> ModelEntry:
 
 
 def _any_vit(name: str) -> ModelEntry | None:
-    """``vit:FOLDER`` or ``vit:owner/name``: a checkpoint that no card of ours describes."""
-    if not name.startswith(_PREFIX):
+    """``vit:FOLDER`` or ``vit:owner/name``: a checkpoint that no card of ours describes.
+
+    The folder alone will do, where a ViT lies in it.
+    """
+    if not name.startswith(_PREFIX) and not _is_checkpoint(Path(name)):
         return None
     given = name.removeprefix(_PREFIX)
     folder = Path(given)
@@ -307,6 +320,15 @@ def _any_vit(name: str) -> ModelEntry | None:
         return open_vit(card, folder, options)
 
     return ModelEntry(name, card, build)
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether a ViT as transformers writes it lies there, and not a folder of our own."""
+    try:
+        config = read_json(folder / "config.json")
+    except ModelError:
+        return False
+    return config.get("model_type") == "vit" and (folder / "model.safetensors").is_file()
 
 
 def _hash_of(folder: Path) -> str:
