@@ -83,6 +83,12 @@ OWNER = {
     "data collect": "collect.md",
     "data synth": "synth.md",
     "data stats": "stats.md",
+    "bench run": "bench.md",
+    "bench tasks": "bench.md",
+    "bench fingerprints": "bench.md",
+    "bench report": "bench-report.md",
+    "bench compare": "bench-report.md",
+    "bench leaderboard": "bench-report.md",
 }
 
 

@@ -64,6 +64,15 @@ def _requires() -> list[tuple[str, str]]:
     return sorted(set(found))
 
 
+_DISTRIBUTIONS = {
+    "yaml": "PyYAML",
+    "sqlalchemy": "SQLAlchemy",
+    "sklearn": "scikit_learn",
+    "umap": "umap_learn",
+}
+"""Where they have another name than the module."""
+
+
 def test_there_are_requires_to_check() -> None:
     assert ("av", "video") in _requires()
 
@@ -74,4 +83,5 @@ def test_every_extra_named_in_the_source_brings_its_library(module: str, extra: 
     brought = project["optional-dependencies"][extra]
     names = {re.split(r"[^\w.-]", line)[0].replace("-", "_") for line in brought}
 
-    assert {"yaml": "PyYAML", "sqlalchemy": "SQLAlchemy"}.get(module, module.split(".")[0]) in names
+    top = module.split(".")[0]
+    assert _DISTRIBUTIONS.get(top, top) in names

@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("backends", "compile", "data", "formats", "heads", "hub", "models", "networks", "sinks"),
     ("pipeline", "batcher", "job", "embeddings", "explain"),
     ("actions", "annotate", "curate", "run"),
+    ("bench",),
     ("cli", "__main__"),
 )
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -93,6 +93,10 @@ CODES: dict[str, tuple[str, str]] = {
         "the model returned values that are not probabilities",
         "try --precision fp32; verify the weights",
     ),
+    "no_answer": (
+        "an endpoint, a command or a file of predictions gave no usable answer for the image",
+        "run again: answers that came are kept; see docs/endpoints.md",
+    ),
     "cancelled": ("the scan was stopped before this item was done", "run again with --resume"),
     "unsafe_path": (
         "a name in an archive or a manifest leads out of the set's own folder",
@@ -166,9 +170,29 @@ CODES: dict[str, tuple[str, str]] = {
         "set VEDETTE_VAULT_KEY, or unlock the keyring that has it",
     ),
     "not_confirmed": ("what was asked for needs a confirmation", "add --yes if you mean it"),
+    "bad_result": (
+        "the file is no result of a benchmark, or is damaged",
+        "give the .json files that vedette bench run wrote",
+    ),
     "bad_annotations": (
         "the annotations cannot be used as they are",
         "see docs/annotation.md",
+    ),
+    "endpoint_refused": (
+        "an endpoint or a command cannot be used as it was called",
+        "check its address, its model's name and the key in the environment",
+    ),
+    "endpoint_down": (
+        "an endpoint has stopped answering, or a command ends again and again",
+        "run again later: answers that came are kept and not asked for twice",
+    ),
+    "cost_cap": (
+        "the next request would cost more than was allowed",
+        "run again with a higher --max-cost: answers that came are kept and not paid twice",
+    ),
+    "bad_predictions": (
+        "the file of predictions cannot be used as it is",
+        "see docs/endpoints.md for its columns",
     ),
     "write_failed": ("an output file could not be written", "check the disk and the permissions"),
 }

@@ -93,3 +93,14 @@ def test_what_cannot_be_differentiated_says_so() -> None:
     assert differentiable(model) is None
     with pytest.raises(TypeError, match="dummy"):
         decision_module(model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_follows_to_another_precision(name: str) -> None:
+    """All its tensors move with it, to a GPU or to bfloat16."""
+    module = decision_module(build(name, ModelOptions(precision="fp32")))
+    exact = module(torch.full((1, 3, 32, 32), 0.5))
+    double = module.double()(torch.full((1, 3, 32, 32), 0.5, dtype=torch.float64))
+
+    assert double.dtype == torch.float64
+    assert torch.allclose(exact.double(), double, atol=1e-3)

@@ -9,6 +9,7 @@ import typer
 from vedette import __version__
 from vedette.cli import (
     annotate,
+    bench,
     data,
     decide,
     explain,
@@ -53,6 +54,7 @@ app.command("explain")(guarded(explain.explain))
 app.command("report")(guarded(report.report))
 app.command("score-embeddings")(guarded(score_embeddings.score_embeddings))
 app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(policy.app, name="policy")
 app.add_typer(models.app, name="models")

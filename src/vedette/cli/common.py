@@ -38,7 +38,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             complain(f"{error.message} [{error.code}]", error.hint)
             raise typer.Exit(USAGE) from error
         except KeyboardInterrupt:
-            complain("stopped", "run again with --resume to continue")
+            complain("stopped", "run the same command again to continue; a scan needs --resume")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output has gone, e.g. `| head`. The scan is not done: not status 0.

@@ -34,121 +34,135 @@ def in_torch(head: Head) -> tuple[Any, bool] | None:
     """
     match head:
         case LaionNsfw():
-            return _module(_laion(head)), True
+            return _laion(head), True
         case LaionH14():
-            return _module(_h14(head)), True
+            return _h14(head), True
         case MultiHeaded():
-            return _module(_multiheaded(head)), True
+            return _multiheaded(head), True
         case Q16():
-            return _module(_cosines(head.prompts, _SCALE)), False
+            return _cosines(head.prompts, _SCALE), False
         case Violence():
-            return _module(_dots(head.vectors)), False
+            return _module(lambda e, rows: _unit(e) @ rows, head.vectors.T), False
         case SafetyChecker():
-            return _module(_checker(head)), True
+            return _checker(head), True
         case Concepts():
-            return _module(_concepts(head)), True
+            return _concepts(head), True
         case ZeroShot():
-            return _module(_zero_shot(head)), True
+            return _zero_shot(head), True
     return None
 
 
-def _module(forward: Any) -> Any:
+def _module(forward: Any, *tensors: Any) -> Any:
+    """A module whose tensors are buffers, so that they follow it to a device or another precision.
+
+    Args:
+        forward: ``forward(embeddings, *tensors)``.
+        tensors: numpy arrays.
+    """
     torch = require("torch", extra="zoo")
 
     class HeadModule(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            for number, tensor in enumerate(tensors):
+                values = torch.from_numpy(np.array(tensor, dtype=np.float32))
+                self.register_buffer(f"tensor_{number}", values)
+
         def forward(self, embeddings: Any) -> Any:
-            return forward(embeddings)
+            return forward(embeddings, *self.buffers())
 
     return HeadModule().eval()
-
-
-def _tensor(values: Any) -> Any:
-    torch = require("torch", extra="zoo")
-    return torch.from_numpy(np.array(values, dtype=np.float32))
 
 
 def _unit(embeddings: Any) -> Any:
     return embeddings / embeddings.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
-def _mlp(mlp: Mlp) -> Any:
-    layers = [
-        (_tensor(layer.weight), _tensor(layer.bias), layer.activation) for layer in mlp.layers
-    ]
+def _chain(mlp: Mlp) -> tuple[list[Any], Any]:
+    """An MLP's weights, and what applies them to x."""
+    activations = [layer.activation for layer in mlp.layers]
+    tensors = [part for layer in mlp.layers for part in (layer.weight, layer.bias)]
 
-    def forward(x: Any) -> Any:
-        for weight, bias, activation in layers:
-            x = x @ weight + bias
+    def forward(x: Any, *parts: Any) -> Any:
+        for number, activation in enumerate(activations):
+            x = x @ parts[2 * number] + parts[2 * number + 1]
             if activation == "relu":
                 x = x.relu()
         return x
 
-    return forward
+    return tensors, forward
 
 
 def _laion(head: LaionNsfw) -> Any:
-    mean, std, mlp = _tensor(head.mean), _tensor(head.std), _mlp(head.mlp)
     kept = np.ones(head.dim, dtype=np.float32)
     kept[list(head.tables)] = 0  # what is in no table has the index 0
-    mask = _tensor(kept)
-    return lambda e: mlp((_unit(e) * mask - mean) / std)
+    tensors, mlp = _chain(head.mlp)
+
+    def forward(e: Any, mask: Any, mean: Any, std: Any, *parts: Any) -> Any:
+        return mlp((_unit(e) * mask - mean) / std, *parts)
+
+    return _module(forward, kept, head.mean, head.std, *tensors)
 
 
 def _h14(head: LaionH14) -> Any:
     # It was trained to give 0 or 1 without a sigmoid: here is the logistic of the same value and
     # the same slope where it decides.
-    mlp = _mlp(head.mlp)
-    return lambda e: 4 * (mlp(_unit(e)) - 0.5)
+    tensors, mlp = _chain(head.mlp)
+    return _module(lambda e, *parts: 4 * (mlp(_unit(e), *parts) - 0.5), *tensors)
 
 
 def _multiheaded(head: MultiHeaded) -> Any:
     torch = require("torch", extra="zoo")
-    mlps = [_mlp(mlp) for mlp in head.mlps]
-    return lambda e: torch.cat([mlp(e) for mlp in mlps], dim=1)
+    chains = [_chain(mlp) for mlp in head.mlps]
+
+    def forward(e: Any, *parts: Any) -> Any:
+        columns, at = [], 0
+        for tensors, mlp in chains:
+            columns.append(mlp(e, *parts[at : at + len(tensors)]))
+            at += len(tensors)
+        return torch.cat(columns, dim=1)
+
+    return _module(forward, *(tensor for tensors, _ in chains for tensor in tensors))
 
 
 def _cosines(rows: Any, scale: float) -> Any:
-    texts = _tensor(rows).T
-    return lambda e: scale * (_unit(e) @ texts)
-
-
-def _dots(rows: Any) -> Any:
-    vectors = _tensor(rows).T
-    return lambda e: _unit(e) @ vectors
+    return _module(lambda e, texts: scale * (_unit(e) @ texts), rows.T)
 
 
 def _concepts(head: Concepts) -> Any:
-    texts, thresholds = _tensor(head.texts).T, _tensor(head.thresholds)
-    return lambda e: _SCALE * (_unit(e) @ texts - thresholds)
+    def forward(e: Any, texts: Any, thresholds: Any) -> Any:
+        return _SCALE * (_unit(e) @ texts - thresholds)
+
+    return _module(forward, head.texts.T, head.thresholds)
 
 
 def _zero_shot(head: ZeroShot) -> Any:
-    texts, neutral = _tensor(head.texts).T, _tensor(head.neutral).T
-
-    def forward(e: Any) -> Any:
+    def forward(e: Any, texts: Any, neutral: Any) -> Any:
         rows = _unit(e)
         harmless = (rows @ neutral).amax(dim=1, keepdim=True)
         return _SCALE * (rows @ texts - harmless)
 
-    return forward
+    return _module(forward, head.texts.T, head.neutral.T)
 
 
 def _checker(head: SafetyChecker) -> Any:
     torch = require("torch", extra="zoo")
-    special, special_weights, concepts, concept_weights = (_tensor(part) for part in head.parts)
 
-    def forward(e: Any) -> Any:
+    def forward(
+        e: Any, special: Any, special_weights: Any, concepts: Any, concept_weights: Any
+    ) -> Any:
         rows = _unit(e)
         care = rows @ special - special_weights
-        adjustment = torch.zeros(len(rows))
+        adjustment = torch.zeros_like(rows[:, 0])
         columns = []
         for k in range(care.shape[1]):
             column = care[:, k] + adjustment
             columns.append(column)
             # Past a threshold all that follows is raised: a step, which has no gradient.
-            adjustment = torch.where(column > _HALF_STEP, _CAREFUL, adjustment)
+            raised = torch.full_like(column, _CAREFUL)
+            adjustment = torch.where(column > _HALF_STEP, raised, adjustment)
         rest = rows @ concepts - concept_weights + adjustment[:, None]
         scores = torch.cat([torch.stack(columns, dim=1), rest], dim=1)
         return _SCALE * (scores - _HALF_STEP)
 
-    return forward
+    return _module(forward, *head.parts)

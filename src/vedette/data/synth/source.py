@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -67,7 +68,7 @@ class SynthSource:
 
 
 def parse_recipe(given: str) -> Recipe:
-    """The recipe that ``unsafebench?scale=0.01&seed=7`` is.
+    """The recipe that ``unsafebench?scale=0.01&seed=7`` is; ``0.01?seed=7`` is the same.
 
     Raises:
         UsageError: a value that is no number, or out of its range.
@@ -75,6 +76,9 @@ def parse_recipe(given: str) -> Recipe:
     """
     like, _, query = given.partition("?")
     values: dict[str, float] = {}
+    defaults = Recipe()
+    if re.fullmatch(r"[0-9]*\.?[0-9]+", like):
+        like, values["scale"] = defaults.like, float(like)
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name not in _PARAMETERS:
             raise UnknownNameError("parameter of a stand-in", name, _PARAMETERS)
@@ -82,7 +86,6 @@ def parse_recipe(given: str) -> Recipe:
             values[name] = _PARAMETERS[name](value)
         except ValueError as error:
             raise UsageError(f"{name} is {value[:40]!r}, not a number") from error
-    defaults = Recipe()
     return Recipe(
         like=like,
         scale=values.get("scale", defaults.scale),

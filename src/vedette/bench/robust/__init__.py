@@ -1,0 +1,1 @@
+"""Robustness: pictures, attacks and upload checks of one evaluation, and what they add up to."""

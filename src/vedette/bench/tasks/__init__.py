@@ -1,0 +1,1 @@
+"""The tasks of a benchmark, one file each."""
