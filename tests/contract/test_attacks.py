@@ -107,11 +107,11 @@ def test_a_larger_budget_breaks_no_fewer(name: str) -> None:
         int(attack(name).run(cnn(), pixels, labels, Budget(k / 255, STEPS), range(24)).fooled.sum())
         for k in (1, 24)
     ]
-    if name != "gaussian":
-        assert broken[1] >= broken[0]
-        assert broken[1] >= 12
-    else:
-        assert broken[0] <= 24
+    if name == "gaussian":  # no attack: it may break nothing, but is asked of every picture
+        assert broken[1] <= 12
+        return
+    assert broken[1] >= broken[0]
+    assert broken[1] >= 12
 
 
 @EVERY

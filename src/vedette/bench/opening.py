@@ -6,11 +6,24 @@ import re
 from pathlib import Path
 
 from vedette.bench.classifier import ClassifierPredictor
-from vedette.bench.endpoints import EndpointOptions, forms, open_endpoint
+from vedette.bench.endpoints import EndpointOptions, is_endpoint, open_endpoint
 from vedette.bench.fingerprints import FILE, Fingerprints, read_fingerprints
 from vedette.bench.predictor import Predictor
 from vedette.models.base import Classifier
+from vedette.models.registry import get
 from vedette.settings import Settings
+
+
+def check_predictor(name: str, settings: Settings, endpoints: EndpointOptions) -> None:
+    """Refuse a wrong name, before anything is decoded; no weights are read.
+
+    Raises:
+        VedetteError: there is none of that name, or its options cannot be used.
+    """
+    if is_endpoint(name):
+        open_endpoint(name, endpoints, settings).close()
+    else:
+        get(name)
 
 
 def open_predictor(name: str, settings: Settings, endpoints: EndpointOptions) -> Predictor:
@@ -19,8 +32,7 @@ def open_predictor(name: str, settings: Settings, endpoints: EndpointOptions) ->
     Raises:
         VedetteError: there is none of that name, or it cannot be used.
     """
-    prefix = name.partition(":")[0]
-    if any(form.partition(":")[0] == prefix for form, _ in forms()):
+    if is_endpoint(name):
         return open_endpoint(name, endpoints, settings)
     return ClassifierPredictor(name, settings)
 

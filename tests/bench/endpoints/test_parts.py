@@ -44,9 +44,14 @@ def test_a_pace_spaces_requests_whatever_thread_makes_them() -> None:
 def test_a_pause_is_for_all_and_a_stop_ends_it() -> None:
     pace, stop = Pace(1e4), threading.Event()
     pace.pause(3600)
-    stop.set()
+    waiting = threading.Thread(target=pace.wait, args=(stop,), daemon=True)
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
 
-    pace.wait(stop)  # returns
+    stop.set()
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 @given(

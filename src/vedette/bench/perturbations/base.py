@@ -10,8 +10,6 @@ import numpy as np
 
 from vedette.types import UInt8
 
-SEVERITIES = (1, 2, 3, 4, 5)
-
 
 @dataclass(frozen=True, slots=True)
 class Perturbation:

@@ -58,12 +58,12 @@ def official(context: Context) -> Evidence:
                 continue
             for draw in range(DRAWS):
                 chosen = sample(predictions, count, context.options.seed + draw, among)
-                whole = attackable(context, chosen.tolist())
+                whole = attackable(context, chosen.tolist(), module)
                 sizes.append(len(whole.keys))
                 lost |= set(whole.lost)
                 pixels = (whole.pixels - mean) / std
                 name = f"{source}/{draw}"
-                draws.append(_draw(context, module, whole, pixels, journal, name, draw))
+                draws.append(_draw(context, whole, pixels, journal, name, draw))
             row = source or "all"
             cells, told = _cells(context, source, draws)
             rows[row], metrics[row] = (
@@ -120,7 +120,6 @@ def _probabilities(torch: Any, module: Any) -> Any:
 
 def _draw(
     context: Context,
-    module: Any,
     whole: Attackable,
     pixels: Any,
     journal: Journal,
@@ -138,7 +137,7 @@ def _draw(
                 context.say(f"{column}, {name}: {start:,} of {len(whole.keys):,}")
                 options = context.options
                 seed = options.seed + draw
-                broken = _broken(seed, options.steps, module, whole, pixels, at, attacked)
+                broken = _broken(seed, options.steps, whole, pixels, at, attacked)
                 journal.write(part, broken)
             kept += len(broken) - sum(broken)
         found[column] = kept / len(whole.keys)
@@ -148,22 +147,20 @@ def _draw(
 def _broken(
     seed: int,
     steps: int,
-    module: Any,
     whole: Attackable,
     pixels: Any,
     at: slice,
     attacked: str,
 ) -> list[int]:
-    module = module.to(whole.device)
     start, labels = pixels[at].to(whole.device), whole.labels[at].to(whole.device)
     seeds = [seed_of(key, seed) for key in whole.keys[at]]
     if attacked == "noise-l2":
         moved = _with_noise(start, seeds)
-        return (module(moved).argmax(dim=1) != labels).int().tolist()  # type: ignore[no-any-return]
+        return (whole.module(moved).argmax(dim=1) != labels).int().tolist()  # type: ignore[no-any-return]
     # The published code keeps its bounds even where a picture begins outside of them.
     start = start.clamp(LOW, HIGH)
     budget = Budget(EPS, steps, low=LOW, high=HIGH)
-    done = attack(attacked).run(module, start, labels, budget, seeds)
+    done = attack(attacked).run(whole.module, start, labels, budget, seeds)
     return done.fooled.int().tolist()  # type: ignore[no-any-return]
 
 

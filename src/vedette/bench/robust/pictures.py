@@ -60,8 +60,8 @@ def why_not(classifier: Classifier | None) -> str | None:
     return None
 
 
-def attackable(context: Context, rows: Sequence[int]) -> Attackable:
-    """Load the pictures of those rows.
+def attackable(context: Context, rows: Sequence[int], module: Any) -> Attackable:
+    """Load the pictures of those rows, to be attacked on ``module``.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -83,7 +83,7 @@ def attackable(context: Context, rows: Sequence[int]) -> Attackable:
         raise ModelError("there is no picture to attack", hint="are the data still there?")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Attackable(
-        decision_module(context.classifier).to(device),
+        module.to(device),
         tuple(context.predictions.keys[row] for row in kept),
         torch.from_numpy(np.stack(planes)),
         torch.from_numpy(context.predictions.unsafe[kept].astype(np.int64)),

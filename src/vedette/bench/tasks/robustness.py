@@ -20,6 +20,7 @@ from vedette.bench.robust.pictures import Attackable, attackable, seed_of, why_n
 from vedette.bench.robust.shown import Share, figures, tables
 from vedette.bench.sample import sample
 from vedette.bench.tasks.base import Context
+from vedette.models.differentiable import decision_module
 
 EPSES = tuple(k / 255 for k in (0.5, 1, 2, 4, 8))
 MAIN = 4 / 255
@@ -49,7 +50,9 @@ class Robustness:
         options = context.options
         among = context.predictions.in_coverage
         rows = sample(context.predictions, options.images, options.seed, among)
-        whole = attackable(context, rows.tolist())
+        assert context.classifier is not None  # as fits() has asked
+        module = decision_module(context.classifier)
+        whole = attackable(context, rows.tolist(), module)
         plan = {
             "keys": list(whole.keys),
             "model": context.card.model,

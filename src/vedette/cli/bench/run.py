@@ -85,7 +85,7 @@ def run(
     Exit status: 0 done, 2 wrong usage, 3 done, and a task broke off, one that was asked for by name
     cannot be asked of some model, or some images could not be scored.
     """
-    from vedette.bench.opening import open_predictor, recorded_training
+    from vedette.bench.opening import check_predictor, open_predictor, recorded_training
     from vedette.bench.run import Plan, finish, read_set, with_fingerprints
     from vedette.bench.run import run as run_tasks
     from vedette.bench.tasks.base import BenchOptions
@@ -107,7 +107,7 @@ def run(
     show_legend(source)
     endpoints = _endpoints(endpoint_url, rate, max_cost, price)
     for name in dict.fromkeys(model):  # a wrong name is told before hours of decoding
-        open_predictor(name, settings, endpoints).close()
+        check_predictor(name, settings, endpoints)
     say(f"{data}: {len(bench.rows):,} images; looking for copies among them")
     bench = with_fingerprints(bench, settings)
     training = _training(trained_on or (), settings, config)
