@@ -32,6 +32,7 @@ _PAGES = {
     "nudenet": "[nudenet](nudenet.md)",
     "open_nsfw": "[gantman and open_nsfw](gantman.md#open_nsfw)",
     "safety_checker": "[Heads](heads.md#the-stable-diffusion-safety-checker)",
+    "trained": "[Training](training.md)",
     "vit": "[ViT classifiers](vit.md)",
 }
 _HASH_DIGITS = 12
@@ -70,9 +71,6 @@ def page() -> str:
     ]
     for name, entry in models.items():
         blocks += _section(f"## {name}", entry.card, _page_of(entry.build.__module__))
-    blocks += ["## Backbones", _filled("What heads run on. They judge nothing by themselves.")]
-    for card in _backbones(models):
-        blocks += _section(f"### {card.id}", card, _PAGES["clip"])
     return "\n\n".join(blocks) + "\n"
 
 
@@ -198,6 +196,7 @@ def _file(weights: Checkpoint, path: str, sha256: str | None) -> str:
 
 def _labels(card: ModelCard) -> Iterator[str]:
     if not card.labels:
+        yield "It gives embeddings and judges nothing by itself: heads run on it."
         return
     if all(counted == (label,) for label, counted in card.labels.items()):
         yield f"Labels: the names of the {len(card.labels)} categories themselves."
@@ -222,12 +221,6 @@ def _runs(labels: list[str]) -> str:
         else:
             shown += [f"`{label}`" for label in run]
     return ", ".join(shown)
-
-
-def _backbones(models: Mapping[str, ModelEntry]) -> list[ModelCard]:
-    """What models need and what is no model of its own, each once."""
-    found = {card.id: card for entry in models.values() for card in entry.card.needs}
-    return [card for _, card in sorted(found.items()) if card.id not in models]
 
 
 def _is_commercial(card: ModelCard) -> bool:

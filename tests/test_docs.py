@@ -53,7 +53,9 @@ OWNER = {
     "": "scan.md",
     "scan": "scan.md",
     "decide": "policy.md",
+    "calibrate": "calibration.md",
     "report": "outputs.md",
+    "embed": "embed.md",
     "score-embeddings": "embeddings.md",
     "explain": "explain.md",
     "policy list": "policy.md",
@@ -89,6 +91,15 @@ OWNER = {
     "bench report": "bench-report.md",
     "bench compare": "bench-report.md",
     "bench leaderboard": "bench-report.md",
+    "train distill": "distillation.md",
+    "train finetune": "finetune.md",
+    "train probe": "probes.md",
+    "train mlp": "probes.md",
+    "train lora": "lora.md",
+    "train prompt": "prompt-learning.md",
+    "train few-shot": "scarce-labels.md",
+    "train next": "scarce-labels.md",
+    "train mine": "scarce-labels.md",
 }
 
 
@@ -290,7 +301,7 @@ def test_every_model_card_is_described(name: str) -> None:
     for file in card.weights.files if card.weights else ():
         assert f"`{file.path}`" in section
     for needed in card.needs:
-        assert f"\n### {needed.id}\n" in text("models.md")
+        assert f"\n## {needed.id}\n" in text("models.md")
 
 
 @pytest.mark.parametrize("name", entries())
@@ -397,9 +408,10 @@ def test_every_policy_key_is_listed_and_in_the_example() -> None:
     policy = parse_policy(example, "the example")
 
     assert keys <= named("policy.md")
+    keys -= {"calibrated"}  # in the policies that Vedette writes, and in nobody's own
     assert {key for key in keys if not re.search(rf"\b{key}\b", example)} == set()
     plain = Policy("", "", {})
-    for field in dataclasses.fields(Policy):
+    for field in (one for one in dataclasses.fields(Policy) if one.name in keys):
         # A key that the parser forgets would leave its default.
         assert getattr(policy, field.name) != getattr(plain, field.name), field.name
 

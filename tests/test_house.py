@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # A module imports from its own layer and from those above it in this list, never from below.
     ("types", "errors", "extras", "settings", "taxonomy", "text"),
     (
-        *("fetch", "decode", "scores", "policy", "wire"),
+        *("fetch", "decode", "scores", "calibrate", "policy", "wire"),
         *(
             "perceptual",
             "sniff",
@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pipeline", "batcher", "job", "embeddings", "explain"),
     ("actions", "annotate", "curate", "run"),
     ("bench",),
+    ("train",),
     ("cli", "__main__"),
 )
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -47,6 +48,7 @@ HEAVY = (
     *("onnxruntime", "openvino", "pyarrow", "av", "pillow_heif", "nudenet", "cv2"),
     *("torch", "transformers", "ray", "fastapi", "faiss", "pandas", "scipy", "sklearn"),
     *("sqlalchemy", "psycopg", "cryptography", "keyring", "matplotlib"),
+    *("peft", "accelerate", "tensorboard"),
 )
 FOR_THE_COMMAND_LINE = ("typer", "click", "rich")
 

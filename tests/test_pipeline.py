@@ -32,6 +32,7 @@ from vedette import (
 from vedette.errors import UsageError
 from vedette.models.base import Prepared
 from vedette.models.dummy import Dummy
+from vedette.policy import Rule
 from vedette.types import Prediction, Record, Region
 
 RED = encoded(PIL.Image.new("RGB", (40, 30), (255, 0, 0)))
@@ -287,6 +288,24 @@ def test_a_policy_that_the_model_can_see_nothing_of_is_refused() -> None:
     Scanner("nudenet", by_region).close()
 
 
+def test_a_policy_that_asks_about_nothing_is_for_embeddings_and_allows_no_image() -> None:
+    settings = Settings(scan=ScanOptions(embeddings=True))
+    with Scanner("dummy", Policy("embeddings", "1", {}), settings) as scanner:
+        record = scanner.scan(RED)
+    assert record.verdict.action is Action.REVIEW
+    assert record.failure is None
+    assert record.embedding is not None
+
+
+def test_a_model_that_judges_nothing_is_refused_for_a_scan() -> None:
+    class Backbone(Dummy):
+        card = replace(Dummy.card, labels={})
+
+    with pytest.raises(UsageError, match="can see nothing") as caught:
+        Scanner(Backbone())
+    assert "it gives embeddings and judges nothing" in caught.value.hint
+
+
 class Sloppy(Dummy):
     """A third party's model with one thing wrong in what it returns."""
 
@@ -320,3 +339,12 @@ def test_whatever_a_model_returns_ends_in_a_record(
             assert record.failure is not None
             assert record.failure.stage == "infer"
             assert record.verdict.action is not Action.ALLOW
+
+
+def test_thresholds_for_calibrated_scores_are_refused_over_others() -> None:
+    policy = Policy("house", "1", {Category.SEXUAL: Rule(0.5, None)}, calibrated="mine")
+
+    with pytest.raises(UsageError, match="not calibrated") as caught:
+        Scanner("dummy", policy)
+
+    assert caught.value.code == "bad_calibration"

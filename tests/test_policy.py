@@ -58,6 +58,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "on_failure": st.sampled_from([Action.REVIEW, Action.BLOCK]),
     "on_uncovered": st.sampled_from(list(Action)),
+    "calibrated": st.sampled_from([None, "platt on 240 labels of mine"]),
 }
 policies = st.builds(Policy, **FIELDS)
 
@@ -192,6 +193,8 @@ def test_the_action_is_the_severest_that_anything_asks_for(
     asked = {*policy.categories, *(rule.category for rule in policy.regions.values())}
     if all(some[category] is None for category in asked):
         wanted.add(policy.on_failure.severity)  # nobody looked for what it asks about
+    if policy.calibrated is not None and some.calibrated != policy.calibrated:
+        wanted.add(policy.on_failure.severity)
 
     assert policy.decide(some, seen, None).action.severity == max(wanted)
 
@@ -264,6 +267,16 @@ def test_a_category_in_scope_that_the_model_cannot_see(action: Action) -> None:
 
     assert half_seen.action is action
     assert all_seen.action is Action.ALLOW
+
+
+@pytest.mark.parametrize("calibrated", [None, "another", "mine"])
+def test_thresholds_for_calibrated_scores_allow_no_others(calibrated: str | None) -> None:
+    policy = Policy("house", "1", {Category.SEXUAL: Rule(0.5, None)}, calibrated="mine")
+    told = dataclasses.replace(scores({Category.SEXUAL: 0.1}), calibrated=calibrated)
+
+    verdict = policy.decide(told, (), None)
+
+    assert verdict.action is (Action.ALLOW if calibrated == "mine" else Action.REVIEW)
 
 
 def test_a_region_rule_takes_the_best_region_and_names_it() -> None:

@@ -194,6 +194,18 @@ CODES: dict[str, tuple[str, str]] = {
         "the file of predictions cannot be used as it is",
         "see docs/endpoints.md for its columns",
     ),
+    "bad_calibration": (
+        "the file holds no calibration, or one of another model",
+        "make it again for this model: vedette calibrate RECORDS --labels LABELS",
+    ),
+    "too_few_labels": (
+        "there are not enough labels for what was asked",
+        "label more images: vedette train next says which; or ask for less, see docs/training.md",
+    ),
+    "training_failed": (
+        "the training did not arrive at a usable model",
+        "lower the learning rate, or see docs/training.md; nothing was written",
+    ),
     "write_failed": ("an output file could not be written", "check the disk and the permissions"),
 }
 

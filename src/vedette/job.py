@@ -44,13 +44,14 @@ class Job:
         self._first: Image | None = None
         self._times: dict[int, float | None] = {}
         self._pending = 0
+        self._sent = 0
         self._decoded = False
         self._failure: Failure | None = None
         self._sha256: str | None = None
         self._format: str | None = None
         self._scores: dict[int, list[Scores]] = {}
         self._regions: list[Region] = []
-        self._best: tuple[float, Prediction] | None = None
+        self._best: tuple[tuple[float, int], Prediction] | None = None
         self._decode_ms = 0.0
         self._infer_ms = 0.0
 
@@ -66,10 +67,12 @@ class Job:
                 self._first = replace(image, pixels=_NO_PIXELS)
             self._times[image.frame] = image.time_s
 
-    def expect(self) -> None:
-        """A prepared picture is on its way to the model."""
+    def expect(self) -> int:
+        """A prepared picture is on its way to the model; which one, counted from 0."""
         with self._lock:
             self._pending += 1
+            self._sent += 1
+            return self._sent - 1
 
     def decoded(self, failure: ItemError | None, decode_ms: float) -> None:
         """The decode thread is done with the item."""
@@ -82,15 +85,16 @@ class Job:
         self._complete_if_done()
 
     def predicted(
-        self, prepared: Prepared, prediction: Prediction, scores: Scores, infer_ms: float
+        self, place: int, prepared: Prepared, prediction: Prediction, scores: Scores, ms: float
     ) -> None:
-        """A picture came back from the model."""
+        """A picture came back from the model; ``place`` is what :meth:`expect` has said."""
         with self._lock:
             self._pending -= 1
-            self._infer_ms += infer_ms
+            self._infer_ms += ms
             self._scores.setdefault(prepared.frame, []).append(scores)
             self._regions += prediction.regions
-            peak = float(scores.p.max())
+            # Of equals the first: a model that judges nothing must not depend on who is faster.
+            peak = float(scores.p.max()), -place
             if self._best is None or peak > self._best[0]:
                 self._best = (peak, prediction)
         self._complete_if_done()

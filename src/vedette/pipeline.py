@@ -13,16 +13,19 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 from vedette.backends.base import cores
 from vedette.batcher import Batcher, Closed
+from vedette.calibrate import Calibration, calibrated_already, read_calibration
 from vedette.data.memory import Scannable, as_item
 from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import DecodeError, InferError, ItemError, UsageError
 from vedette.job import Job
 from vedette.models.base import Classifier, ModelOptions, Prepared
 from vedette.models.registry import build, check_commercial
+from vedette.models.scope import parse_scope
 from vedette.policy import Policy, load_policy
 from vedette.scores import check, to_scores
 from vedette.settings import ScanOptions, Settings, validated
@@ -43,10 +46,13 @@ class Scanner:
     Args:
         model: a name of ``vedette models list``, or a Classifier of your own.
         policy: a preset's name, a policy file, or a Policy.
-        settings: limits, video sampling and options; its model and policy are not used here.
+        settings: limits, video sampling and options; its model, policy and calibration are not
+            used here.
+        calibration: a file of ``vedette calibrate`` made for this very model, or what it says.
 
     Raises:
-        VedetteError: the model cannot be loaded or the policy cannot be used.
+        VedetteError: the model cannot be loaded or the policy cannot be used;
+            ``bad_calibration``: it is another model's, or the model is calibrated by itself.
     """
 
     def __init__(
@@ -54,21 +60,32 @@ class Scanner:
         model: str | Classifier = _DEFAULTS.model,
         policy: str | Policy = _DEFAULTS.policy,
         settings: Settings = _DEFAULTS,
+        calibration: str | Path | Calibration | None = None,
     ) -> None:
         options: ScanOptions = validated(settings.scan, "scan options")
         self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
         self.model = (
-            build(model, ModelOptions(options.backend, options.precision, settings.commercial))
+            build(
+                model,
+                ModelOptions(
+                    options.backend,
+                    options.precision,
+                    settings.commercial,
+                    parse_scope(options.scope),
+                ),
+            )
             if isinstance(model, str)
             else model
         )
         if settings.commercial:
             check_commercial(self.model.card)
         _check_scope(self.policy, self.model)
+        self._calibration = _calibration_for(self.model, calibration)
+        _check_calibration(self.policy, self.calibrated)
         self._options = options
         self.decoder = decoder_for(self.model, settings)
         workers = options.workers or cores()
-        self._batcher: Batcher[tuple[Job, Prepared]] = Batcher(
+        self._batcher: Batcher[tuple[Job, int, Prepared]] = Batcher(
             capacity=2 * options.batch * self.model.streams,
             batch=options.batch,
             takers=self.model.streams,
@@ -83,6 +100,13 @@ class Scanner:
         ]
         for thread in self._inferring:
             thread.start()
+
+    @property
+    def calibrated(self) -> str | None:
+        """Name of the calibration that its Records state: a file's, or the model's own."""
+        if self._calibration is not None:
+            return self._calibration.name
+        return self.model.card.calibrated
 
     def scan(self, image: Scannable) -> Record:
         """The Record of one image, archive member or video.
@@ -189,8 +213,7 @@ class Scanner:
                 spent += time.perf_counter() - started
                 if not job.wanted():
                     return
-                job.expect()
-                self._batcher.put(prepared.shape, (job, prepared))
+                self._batcher.put(prepared.shape, (job, job.expect(), prepared))
                 del prepared
                 started = time.perf_counter()
         except Closed:
@@ -208,33 +231,36 @@ class Scanner:
             while True:
                 self._infer(self._batcher.take())
 
-    def _infer(self, batch: list[tuple[Job, Prepared]]) -> None:
-        batch = [(job, prepared) for job, prepared in batch if job.wanted()]
+    def _infer(self, batch: list[tuple[Job, int, Prepared]]) -> None:
+        batch = [one for one in batch if one[0].wanted()]
         if not batch:
             return
         started = time.perf_counter()
         try:
-            predictions = self._predict([prepared for _, prepared in batch])
+            predictions = self._predict([prepared for _, _, prepared in batch])
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
             if len(batch) == 1:
-                job, _ = batch[0]
+                job, _, _ = batch[0]
                 job.failed(InferError(f"{type(error).__name__}: {error}"))
             else:
                 for one in batch:  # so that one bad image costs one Record
                     self._infer([one])
             return
         each_ms = 1000 * (time.perf_counter() - started) / len(batch)
-        for (job, prepared), prediction in zip(batch, predictions, strict=True):
+        for (job, place, prepared), prediction in zip(batch, predictions, strict=True):
             try:
                 check(prediction)
-                scores = to_scores(prediction, self.model.card.labels)
+                card = self.model.card
+                scores = to_scores(prediction, card.labels, calibrated=card.calibrated)
+                if self._calibration is not None:
+                    scores = self._calibration.scores(scores)
             except Exception as error:  # noqa: BLE001 - a third party's model may return anything
                 invalid = InferError(
                     f"{type(error).__name__}: {error}", code="model_output_invalid"
                 )
                 job.failed(invalid)
             else:
-                job.predicted(prepared, prediction, scores, each_ms)
+                job.predicted(place, prepared, prediction, scores, each_ms)
 
     def _predict(self, batch: list[Prepared]) -> list[Prediction]:
         predictions = list(self.model.infer(batch))
@@ -244,13 +270,48 @@ class Scanner:
 
 
 def _check_scope(policy: Policy, model: Classifier) -> None:
-    """Refuse a policy of which the model can see nothing: it would flag, or pass, everything."""
+    """Refuse a policy of which the model can see nothing: it would flag, or pass, everything.
+
+    One that asks about nothing, which no file can be, is for embeddings: it allows no image.
+    """
     card = model.card
-    if policy.asks_about.isdisjoint(card.covered):
+    if policy.asks_about and policy.asks_about.isdisjoint(card.covered):
         raise UsageError(
             f"{card.id} can see nothing that the policy {policy.id} asks about",
-            hint=f"it covers {', '.join(card.covered)}: use another policy, or another model",
+            hint=f"it covers {', '.join(card.covered)}: use another policy, or another model"
+            if card.covered
+            else "it gives embeddings and judges nothing: train a head over it, vedette train",
         )
+
+
+def _check_calibration(policy: Policy, calibrated: str | None) -> None:
+    """Refuse thresholds that were chosen on other probabilities than these."""
+    if policy.calibrated is not None and policy.calibrated != calibrated:
+        raise UsageError(
+            f"the thresholds of {policy.id} are for scores calibrated by {policy.calibrated!r}, "
+            f"and these are {f'calibrated by {calibrated!r}' if calibrated else 'not calibrated'}",
+            code="bad_calibration",
+            hint="give the calibration.json that was written with the policy: --calibration FILE",
+        )
+
+
+def _calibration_for(
+    model: Classifier, given: str | Path | Calibration | None
+) -> Calibration | None:
+    if given is None:
+        return None
+    found = given
+    if not isinstance(found, Calibration):
+        found = read_calibration(Path(found), categories=True)
+    card = model.card
+    if card.calibrated is not None:
+        raise calibrated_already(card.id, card.calibrated)
+    if found.model != card.model:
+        raise UsageError(
+            f"the calibration {found.name} is for {found.model}, and the model is {card.model}",
+            code="bad_calibration",
+        )
+    return found
 
 
 def decoder_for(model: Classifier, settings: Settings) -> Decoder:

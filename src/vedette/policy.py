@@ -70,6 +70,9 @@ class Policy:
     """For an image scanned by a model that cannot see some category in scope. ``allow`` judges by
     the covered ones alone; ``review`` or ``block`` fails closed."""
     description: str = ""
+    calibrated: str | None = None
+    """The calibration that its thresholds were chosen on: scores that went through another one, or
+    through none, are never allowed by them."""
 
     def __post_init__(self) -> None:
         if self.on_failure is Action.ALLOW:
@@ -95,7 +98,7 @@ class Policy:
         """
         action = Action.ALLOW
         reasons: list[Reason] = []
-        if failure is not None or scores is None or not self._is_looked_for(scores):
+        if failure is not None or scores is None or not self._can_judge(scores):
             action = self.on_failure
         if scores is not None:
             for category, rule in self.categories.items():
@@ -115,7 +118,9 @@ class Policy:
         reasons.sort(key=lambda reason: -reason.p)
         return Verdict(action, tuple(reasons), self.id)
 
-    def _is_looked_for(self, scores: Scores) -> bool:
+    def _can_judge(self, scores: Scores) -> bool:
+        if self.calibrated is not None and scores.calibrated != self.calibrated:
+            return False
         # A label that is not there was not seen, or is not known to the model: a region rule counts
         # as looked for where its category is.
         return any(scores[category] is not None for category in self.asks_about)
@@ -199,6 +204,7 @@ def parse_policy(text: str, where: str) -> Policy:
         on_failure=on_failure,
         on_uncovered=_action(table, "on_uncovered", Action.ALLOW, where),
         description=_text(table, "description", where) or "",
+        calibrated=_text(table, "calibrated", where),
     )
 
 

@@ -120,7 +120,9 @@ def run_scan(
     with Journal(outputs.journal) as journal:
         done: Counter[str] = Counter()
         if outputs.resume:
-            for record in journal.resume((scanner.model.card.model,), scanner.policy.id):
+            for record in journal.resume(
+                (scanner.model.card.model,), scanner.policy.id, scanner.calibrated
+            ):
                 done[record.key] += 1
                 summary.add(record)
                 if any(action.wants(record) for action in actions):

@@ -74,6 +74,9 @@ class ScanOptions:
     """Decode every JPEG at full size: slower on large photographs, no scaled decode."""
     embeddings: bool = False
     """Keep the model's embedding in the Record."""
+    scope: str = ""
+    """What a vision-language model is asked about: names of categories with commas between; empty:
+    all that it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Settings:
     """Model name, see ``vedette models list``."""
     policy: str = "default"
     """Preset name or path of a policy file."""
+    calibration: str = ""
+    """File of ``vedette calibrate``, made for the model; ``""``: none."""
     commercial: bool = False
     """Refuse models whose licence or training data does not admit commercial use."""
     limits: Limits = field(default_factory=Limits)

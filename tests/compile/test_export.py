@@ -18,7 +18,9 @@ from vedette.compile.export import ExportOptions, export
 from vedette.compile.quantize import drift
 from vedette.data.paths import PathSource
 from vedette.errors import ModelError, UsageError, VedetteError
-from vedette.models.base import ModelOptions
+from vedette.models.base import Classifier, ModelOptions
+from vedette.models.differentiable import differentiable
+from vedette.models.exported import Exported
 from vedette.models.registry import build, get
 from vedette.models.vit import FALCONSAI, Vit, open_vit
 from vedette.types import Float32, Image
@@ -42,7 +44,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PathSource:
 PIXELS = [np.asarray(drawn(seed, 120, 90)) for seed in range(5)]
 
 
-def probabilities(model: Vit) -> Float32:
+def probabilities(model: Classifier) -> Float32:
     images = [Image(p, "0" * 64, 120, 90, "PNG") for p in PIXELS]
     return np.stack([p.probs for p in model.infer([model.prepare(i) for i in images])])
 
@@ -52,7 +54,7 @@ def test_a_folder_gives_what_the_model_gave(model: Vit, tmp_path: Path, format_:
     out = tmp_path / "out"
     export(model, out, ExportOptions(format_), None)
     again = build(str(out), FP32)
-    assert isinstance(again, Vit)
+    assert isinstance(again, Exported)
 
     np.testing.assert_allclose(probabilities(again), probabilities(model), atol=1e-5)
     assert again.card.model == model.card.model
@@ -96,7 +98,7 @@ def test_int8_is_calibrated_measured_and_run(
     out = tmp_path / "out"
     moved = export(model, out, ExportOptions(format_, "int8", 0.5), photos)
     again = build(str(out), ModelOptions())
-    assert isinstance(again, Vit)
+    assert isinstance(again, Exported)
 
     assert moved is not None
     assert moved.pictures == 12
@@ -189,9 +191,10 @@ def test_a_network_that_was_changed_is_refused(model: Vit, tmp_path: Path) -> No
 def test_an_exported_model_has_no_module(model: Vit, tmp_path: Path) -> None:
     export(model, tmp_path / "out", ExportOptions(), None)
     again = build(str(tmp_path / "out"), FP32)
-    assert isinstance(again, Vit)
+    assert isinstance(again, Exported)
+    assert differentiable(again) is None
     with pytest.raises(ModelError, match="no torch module"):
-        again.module()
+        export(again, tmp_path / "again", ExportOptions("torchscript"), None)
     assert get(str(tmp_path / "out")).card.precisions == ("fp32", "bf16")
 
 

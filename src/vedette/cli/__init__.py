@@ -10,14 +10,17 @@ from vedette import __version__
 from vedette.cli import (
     annotate,
     bench,
+    calibrate,
     data,
     decide,
+    embed,
     explain,
     models,
     policy,
     report,
     scan,
     score_embeddings,
+    train,
 )
 from vedette.cli.common import guarded
 
@@ -50,14 +53,17 @@ def _root(
 
 app.command("scan")(guarded(scan.scan))
 app.command("decide")(guarded(decide.decide))
+app.command("calibrate")(guarded(calibrate.calibrate))
 app.command("explain")(guarded(explain.explain))
 app.command("report")(guarded(report.report))
+app.command("embed")(guarded(embed.embed))
 app.command("score-embeddings")(guarded(score_embeddings.score_embeddings))
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.add_typer(annotate.app, name="annotate")
 app.add_typer(policy.app, name="policy")
 app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
 
 
 def main() -> None:

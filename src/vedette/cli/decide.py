@@ -13,6 +13,10 @@ from vedette.cli.common import verdict_line
 def decide(
     records: Annotated[Path, typer.Argument(help="Records of a scan (.jsonl).")],
     policy: Annotated[str, typer.Option("--policy", "-p", help="A preset or a policy file.")],
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="Calibrate the scores first: a file for their model."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write them: .jsonl, .csv or .parquet.")
     ] = None,
@@ -27,6 +31,7 @@ def decide(
     """
     from collections.abc import Iterator
 
+    from vedette.calibrate import read_calibration
     from vedette.policy import load_policy
     from vedette.run import Summary
     from vedette.sinks.base import check_places, writer_for
@@ -34,13 +39,14 @@ def decide(
     from vedette.wire import read_jsonl
 
     chosen = load_policy(policy)
+    curves = None if calibration is None else read_calibration(calibration, categories=True)
     summary = Summary()
     changed = 0
 
     def decided() -> Iterator[Record]:
         nonlocal changed
         for before in read_jsonl(records):
-            after = chosen.apply(before)
+            after = chosen.apply(before if curves is None else curves.record(before))
             summary.add(after)
             if after.verdict.action is not before.verdict.action:
                 changed += 1

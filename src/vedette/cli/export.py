@@ -34,13 +34,16 @@ def export(
 ) -> None:
     """Write a model as a folder that --model reads again, on any machine.
 
-    It inherits the model's licence and terms. int8 is measured on half of the pictures given, and
-    refused where it moves probabilities too far.
+    Heads over a backbone, and what vedette train makes, become one network that needs nothing else.
+    It inherits the licences and terms of all that is in it. int8 is measured on half of the
+    pictures given, and refused where it moves probabilities too far.
     """
-    from vedette.compile.export import MAX_DRIFT, ExportOptions
+    from vedette.bench.fingerprints import FILE
+    from vedette.compile.export import MAX_DRIFT, ExportOptions, whole_card
     from vedette.compile.export import export as write
     from vedette.data.paths import PathSource
     from vedette.models.base import ModelOptions
+    from vedette.models.exported import is_there
     from vedette.models.registry import build
     from vedette.settings import load_settings
 
@@ -49,8 +52,10 @@ def export(
     options = ExportOptions(format_, precision, bound, overwrite, settings.limits)
     source = PathSource(calibrate, settings.limits) if calibrate else None
     model = build(name, ModelOptions(precision="fp32", commercial=settings.commercial))
-    moved = write(model, out, options, source)
+    known = Path(name) / FILE  # what it was trained on is no test of the exported model either
+    moved = write(model, out, options, source, (known,) if is_there(known) else ())
     if moved is not None:
         typer.echo(f"int8: {moved}")
     typer.echo(f"wrote {printable(str(out))}: {model.card.model}, {format_} {precision}")
-    typer.echo(f"terms: {model.card.licence}; {model.card.terms}")
+    card = whole_card(model.card)
+    typer.echo(f"terms: {printable(card.licence)}; {printable(card.terms)}")

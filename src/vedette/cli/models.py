@@ -180,7 +180,11 @@ def _facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{card.parameters:,}" if card.parameters else "not stated"
     yield "embedding", f"{card.embedding} dimensions" if card.embedding else "none"
     yield "reference", card.reference
-    yield "covers", ", ".join(card.covered)
+    yield "covers", ", ".join(card.covered) or "nothing: it gives embeddings"
+    if card.calibrated is not None:
+        yield "calibrated", card.calibrated
+    if card.measured:
+        yield "measured", card.measured
 
 
 def _weights_lines(card: ModelCard) -> Iterator[str]:

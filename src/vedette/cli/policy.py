@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vedette.cli.common import guarded
+from vedette.text import printable
 
 if TYPE_CHECKING:
     from vedette.policy import Rule
@@ -34,6 +35,8 @@ def show(
     typer.echo(f"{policy.id}: {policy.description}")
     typer.echo(f"could not be scanned: {policy.on_failure}")
     typer.echo(f"category in scope that the model cannot see: {policy.on_uncovered}")
+    if policy.calibrated is not None:
+        typer.echo(f"for scores calibrated by: {printable(policy.calibrated)}")
     for category, rule in policy.categories.items():
         typer.echo(f"  {category:<28} {_thresholds(rule)}")
     for label, region in policy.regions.items():

@@ -36,6 +36,14 @@ def scan(
         str | None,
         typer.Option("--policy", "-p", help="A preset's name or a policy file. [default]"),
     ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option("--scope", help="Hate,Violence: what a vision-language model is asked about."),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="File of `vedette calibrate` for this model."),
+    ] = None,
     out: Annotated[
         list[Path] | None,
         typer.Option("--out", "-o", help="Write Records: .jsonl, .csv or .parquet. Repeatable."),
@@ -109,6 +117,7 @@ def scan(
         "hardened": hardened or None,
         "exact_decode": exact_decode or None,
         "embeddings": embeddings or None,
+        "scope": scope,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     options = dataclasses.replace(settings.scan, **given)  # type: ignore[arg-type]
@@ -120,7 +129,12 @@ def scan(
     if quarantine or censor or (html and not no_thumbnails):
         keep_inside(named, "this")
     source = PathSource(named, settings.limits, tuple(exclude or ()), own)
-    with Scanner(model or settings.model, policy or settings.policy, settings) as scanner:
+    with Scanner(
+        model or settings.model,
+        policy or settings.policy,
+        settings,
+        calibration or settings.calibration or None,
+    ) as scanner:
         actions = _actions(quarantine, quarantine_copy, censor, scanner, settings)
         with _Display(source, quiet=quiet, json=json) as display:
             summary = run_scan(source, scanner, outputs, actions, display.show)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vedette.backends.base import Choice, open_session
+from vedette.backends.base import Choice, choose, open_session
 from vedette.backends.openvino import import_openvino
 from vedette.compile.quantize import Drift, drift, quantise
 from vedette.compile.quiet import quiet
 from vedette.compile.torch_onnx import IMAGES
+from vedette.compile.torch_onnx import export as write_onnx
 from vedette.data.base import Source, read_all
 from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import ItemError, ModelError, UsageError, VedetteError
 from vedette.extras import require
-from vedette.models.base import Classifier, Prepared
-from vedette.models.exported import CARD_FILE, NETWORKS, write_card
-from vedette.models.vit import Vit
+from vedette.models.base import Classifier, ModelCard, Prepared
+from vedette.models.exported import CALIBRATION, CARD_FILE, NETWORKS, write_card
+from vedette.models.standalone import OUTPUTS, Exportable, Standalone
 from vedette.settings import Limits
 from vedette.types import Float32
 
@@ -46,18 +48,30 @@ class ExportOptions:
     limits: Limits = field(default_factory=Limits)
     """On the pictures that it is calibrated with."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_drift <= 1:
+            raise UsageError(
+                f"a probability moves by 0 to 1, not by {self.max_drift:g}",
+                hint="use --max-drift 0.05",
+            )
+
 
 def export(
-    model: Classifier, out: Path, options: ExportOptions, calibration: Source | None
+    model: Classifier,
+    out: Path,
+    options: ExportOptions,
+    calibration: Source | None,
+    beside: Sequence[Path] = (),
 ) -> Drift | None:
-    """Write ``model`` as a folder that ``--model`` reads again.
+    """Write ``model`` as a folder that ``--model`` reads again, without what it was made of.
 
     Args:
-        model: one of a single network: the ViT classifiers.
+        model: one that is a single network, or can be made one (:class:`Exportable`).
         out: the folder to make.
         options: format and precision.
         calibration: for int8: pictures of the kind that it will see. Half of them set the scales,
             the other half measure the drift.
+        beside: files that go with the model, such as the fingerprints of what it was trained on.
 
     Returns:
         The drift, for int8.
@@ -65,12 +79,60 @@ def export(
     Raises:
         UsageError: a model or a format that cannot be exported, too few pictures,
             ``output_exists``.
-        ModelError: ``drift_too_large``; nothing is written then.
+        ModelError: the model is no single network, ``drift_too_large``; nothing is written then.
         VedetteError: ``write_failed``.
     """
-    _check(model, options, calibration)
-    assert isinstance(model, Vit)
-    if out.exists() and not options.overwrite:
+    network = _checked(model, options, calibration)
+    check_place(out, overwrite=options.overwrite)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
+            folder = Path(temporary) / "model"
+            folder.mkdir()
+            moved = _write(model, network, folder, Path(temporary), options, calibration)
+            for path in beside:
+                shutil.copyfile(path, folder / path.name)
+            told = None if moved is None else str(moved)
+            write_card(
+                folder,
+                whole_card(model.card),
+                network,
+                format_=options.format,
+                precision=options.precision,
+                drift=told,
+            )
+            if out.exists():
+                out.rename(Path(temporary) / "replaced")
+            folder.rename(out)
+    except OSError as error:
+        raise VedetteError(f"cannot write {out}: {error.strerror}", code="write_failed") from error
+    return moved
+
+
+def whole_card(card: ModelCard) -> ModelCard:
+    """``card`` with the licences and terms of all that it needs: their weights are inside too."""
+    for needed in map(whole_card, card.needs):
+        card = replace(
+            card,
+            commercial=card.commercial and needed.commercial,
+            licence=_joined(card.licence, needed.id, needed.licence),
+            terms=_joined(card.terms, needed.id, needed.terms),
+            trained_on=_joined(card.trained_on, needed.id, needed.trained_on),
+        )
+    return replace(card, needs=())
+
+
+def _joined(own: str, whose: str, other: str) -> str:
+    return own if other in own else f"{own}; of {whose}: {other}"
+
+
+def check_place(out: Path, *, overwrite: bool) -> None:
+    """Refuse a place that is taken: nothing but an earlier export is ever replaced.
+
+    Raises:
+        UsageError: ``output_exists``.
+    """
+    if out.exists() and not overwrite:
         raise UsageError(f"{out} is already there", code="output_exists")
     if out.exists() and not _is_replaceable(out):
         raise UsageError(
@@ -78,40 +140,37 @@ def export(
             code="output_exists",
             hint="name another folder with --out",
         )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
-            folder = Path(temporary) / "model"
-            folder.mkdir()
-            moved = _write(model, folder, options, calibration)
-            told = None if moved is None else str(moved)
-            write_card(
-                folder, model, format_=options.format, precision=options.precision, drift=told
-            )
-            if out.exists():
-                shutil.rmtree(out)
-            folder.rename(out)
-    except OSError as error:
-        raise VedetteError(f"cannot write {out}: {error.strerror}", code="write_failed") from error
-    return moved
 
 
 def _is_replaceable(out: Path) -> bool:
     """Whether nothing but an earlier export is lost with it."""
     if not out.is_dir():
         return False
-    names = {path.name for path in out.iterdir()}
-    return not names or (
-        CARD_FILE in names
-        and all(name == CARD_FILE or name.startswith("network.") for name in names)
-    )
+    try:
+        names = {path.name for path in out.iterdir()}
+        card = json.loads((out / CARD_FILE).read_bytes()) if names else {"files": {}}
+        return names <= {CARD_FILE, *card["files"]} and (not names or "network" in card)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
-def _check(model: Classifier, options: ExportOptions, calibration: Source | None) -> None:
-    if not isinstance(model, Vit) or model.network.suffix != ".onnx":
+def _checked(model: Classifier, options: ExportOptions, calibration: Source | None) -> Standalone:
+    if not isinstance(model, Exportable):
         raise UsageError(
             f"{model.card.id} is not one network that stands alone",
-            hint="what can be exported are ViT classifiers: falconsai, marqo-384, adamcodd, vit:…",
+            hint="ViT classifiers can be exported, heads over CLIP or a ViT, and what vedette "
+            "train makes of them; vedette train distill makes one network of any classifier",
+        )
+    network = model.standalone()
+    if network.network is not None and network.network.suffix != ".onnx":
+        raise UsageError(
+            f"{model.card.id} is an exported network, in OpenVINO's format",
+            hint="export it from where it came from, or from a folder in ONNX",
+        )
+    if "fp32" not in model.card.precisions:
+        raise UsageError(
+            f"{model.card.id} is reduced to {', '.join(model.card.precisions)} already",
+            hint="export it from where it came from",
         )
     if options.format not in NETWORKS:
         raise UsageError(f"unknown format {options.format!r}", hint=f"use {', '.join(NETWORKS)}")
@@ -127,34 +186,48 @@ def _check(model: Classifier, options: ExportOptions, calibration: Source | None
             raise UsageError(
                 "int8 needs pictures to set its scales by", hint="give --calibrate FOLDER"
             )
+    return network
 
 
 def _write(
-    model: Vit, folder: Path, options: ExportOptions, calibration: Source | None
+    model: Classifier,
+    network: Standalone,
+    folder: Path,
+    scratch: Path,
+    options: ExportOptions,
+    calibration: Source | None,
 ) -> Drift | None:
-    network = folder / NETWORKS[options.format]
+    """Fill ``folder`` with all but the card."""
+    if network.calibration is not None:
+        text = json.dumps(network.calibration.as_json(), indent=1, allow_nan=False)
+        (folder / CALIBRATION).write_text(text + "\n", encoding="utf-8")
+    out = folder / NETWORKS[options.format]
     if options.format == "torchscript":
-        _write_torchscript(model, network)
+        _write_torchscript(network, out)
         return None
-    onnx, moved = model.network, None
+    fp32 = network.network
+    if fp32 is None:
+        (scratch / "fp32").mkdir()
+        fp32 = scratch / "fp32" / NETWORKS["onnx"]
+        write_onnx(network.module(), network.recipe.crop, OUTPUTS, fp32)
+    onnx, moved = fp32, None
     if options.precision == "int8":
         assert calibration is not None
+        (scratch / "int8").mkdir()
+        onnx = scratch / "int8" / NETWORKS["onnx"]
         decoder = InlineDecoder(DecodeOptions(options.limits, fit=model.fit, icc=model.icc))
         pictures = prepared(model, calibration, decoder)
-        onnx = folder / NETWORKS["onnx"]
         half = len(pictures) // 2
-        quantise(model.network, (p.pixels for p in pictures[:half]), model.recipe.norm, onnx)
-        moved = measured(model, onnx, pictures[half:])
+        quantise(fp32, (p.pixels for p in pictures[:half]), network.recipe.norm, onnx)
+        moved = measured(model.card, network, (fp32, onnx), pictures[half:])
         if not moved.largest <= options.max_drift:  # true for NaN too
             raise ModelError(
                 f"{model.card.id} in int8: {moved} (the bound is {options.max_drift:g})",
                 code="drift_too_large",
             )
     if options.format == "openvino":
-        _write_openvino(onnx, network)
-        if onnx.parent == folder:
-            onnx.unlink()
-    elif onnx.parent != folder:
+        _write_openvino(onnx, out)
+    else:
         for path in onnx.parent.glob(f"{onnx.name}*"):  # its weights may lie in a file beside it
             shutil.copyfile(path, folder / path.name)
     return moved
@@ -187,18 +260,24 @@ def _frames(model: Classifier, source: Source, decoder: Decoder) -> Iterator[Pre
             yield model.prepare(image)
 
 
-def measured(model: Vit, network: Path, pictures: Iterable[Prepared]) -> Drift:
-    """The drift of ``network`` from the model's own in fp32, on OpenVINO where it is."""
-    backend = model.session.backend
-    size = (model.recipe.crop, model.recipe.crop)
+def measured(
+    card: ModelCard, network: Standalone, files: tuple[Path, Path], pictures: Sequence[Prepared]
+) -> Drift:
+    """The drift of the second file, int8, from the first, fp32: on OpenVINO where it is.
+
+    Of the probabilities that users see, calibrated ones included.
+    """
+    backend = choose("auto", "fp32", ("fp32",)).backend
+    size = (network.recipe.crop, network.recipe.crop)
     batch = np.stack([p.pixels for p in pictures])
+    labels = tuple(card.labels)
 
     def probabilities(path: Path, precision: str) -> Float32:
-        session = open_session(path, model.recipe.norm, Choice(backend, precision), size)
+        session = open_session(path, network.recipe.norm, Choice(backend, precision), size)
         logits = session.run({IMAGES: batch})["logits"]
-        return np.stack([model.probabilities(row) for row in logits])
+        return np.stack([network.probabilities(labels, row) for row in logits])
 
-    return drift(probabilities(model.network, "fp32"), probabilities(network, "int8"))
+    return drift(probabilities(files[0], "fp32"), probabilities(files[1], "int8"))
 
 
 def _write_openvino(onnx: Path, out: Path) -> None:
@@ -210,10 +289,10 @@ def _write_openvino(onnx: Path, out: Path) -> None:
         raise ModelError(f"OpenVINO cannot convert {onnx.name}: {error}") from error
 
 
-def _write_torchscript(model: Vit, out: Path) -> None:
+def _write_torchscript(network: Standalone, out: Path) -> None:
     torch = require("torch", extra="zoo")
-    module: Any = model.module()
-    side = model.recipe.crop
+    module: Any = network.module()
+    side = network.recipe.crop
     with quiet(), torch.no_grad():
         traced = torch.jit.trace(module, torch.zeros(1, 3, side, side), check_trace=False)
         torch.jit.save(traced, str(out))

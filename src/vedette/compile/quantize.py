@@ -52,6 +52,16 @@ def drift(reference: Float32, reduced: Float32) -> Drift:
     return Drift(len(reference), float(moved.max()), float(moved.mean()), flips)
 
 
+def check_libraries() -> Any:
+    """ONNX Runtime's tools that quantise; asked for early where a training comes first.
+
+    Raises:
+        MissingExtraError: onnx or onnxruntime is not installed.
+    """
+    require("onnx", extra="zoo")
+    return require("onnxruntime.quantization", extra="onnx")
+
+
 def quantise(network: Path, pictures: Iterable[UInt8], norm: PixelNorm, out: Path) -> None:
     """Write ``network`` with int8 weights and activations to ``out``.
 
@@ -67,8 +77,7 @@ def quantise(network: Path, pictures: Iterable[UInt8], norm: PixelNorm, out: Pat
         ModelError: ``backend_failed``: ONNX Runtime cannot quantise it.
         MissingExtraError: onnx or onnxruntime is not installed.
     """
-    require("onnx", extra="zoo")
-    quantization = require("onnxruntime.quantization", extra="onnx")
+    quantization = check_libraries()
     feeds = _feeds(pictures, norm)
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]

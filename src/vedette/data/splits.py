@@ -92,6 +92,14 @@ class Split:
         return digest.hexdigest()
 
     @property
+    def sha256(self) -> str:
+        """SHA-256 over all keys, picture hashes and parts: which split it is."""
+        digest = hashlib.sha256(self.set_sha256.encode())
+        for entry in self.entries:
+            digest.update(json.dumps(entry.part).encode() + b"\n")
+        return digest.hexdigest()
+
+    @property
     def excluded(self) -> tuple[Entry, ...]:
         """Pictures that could not be read: they are in no part."""
         return tuple(entry for entry in self.entries if entry.part is None)

@@ -33,7 +33,11 @@ def predict(model: Classifier, batch: Sequence[Prepared]) -> list[tuple[Predicti
             raise ValueError(f"{len(predictions)} predictions for {len(batch)} pictures")
         for prediction in predictions:
             check(prediction)
-        scored = [to_scores(prediction, model.card.labels) for prediction in predictions]
+        card = model.card
+        scored = [
+            to_scores(prediction, card.labels, calibrated=card.calibrated)
+            for prediction in predictions
+        ]
         return list(zip(predictions, scored, strict=True))
     except Exception as error:
         message = f"{type(error).__name__}: {error}"

@@ -72,6 +72,23 @@ class Mlp:
         return x
 
 
+@dataclass(frozen=True, slots=True)
+class NoHead:
+    """Says nothing about an embedding: for a backbone that is asked for embeddings alone."""
+
+    dim: int
+    labels: tuple[str, ...] = ()
+    unit: bool = False
+
+    def scores(self, embeddings: Float32) -> Float32:
+        """float32 [n, 0]"""
+        return np.zeros((len(embeddings), 0), np.float32)
+
+    def probabilities(self, scores: Float32) -> Float32:
+        """The scores themselves."""
+        return scores
+
+
 def softmax(logits: Float32) -> Float32:
     """Probabilities along the last axis, float32 in and out."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -6,23 +6,30 @@ printed numbers (an embedding that is computed in float32 is in none of them but
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from vedette.calibrate import Calibration, Calibrator
 from vedette.extras import require
 from vedette.heads.base import Head, Mlp
 from vedette.heads.concepts import Concepts, ZeroShot
 from vedette.heads.laion import LaionH14, LaionNsfw
 from vedette.heads.multiheaded import MultiHeaded
 from vedette.heads.safety_checker import SafetyChecker
+from vedette.heads.trained import TrainedMlp, TrainedPrompts
 from vedette.heads.vectors import Q16, Violence
+from vedette.networks.chain import chained
 
 _SCALE = 100.0
 """CLIP's own logit scale."""
 _HALF_STEP = 0.0005
 """The safety checker's scores come in thousandths, and 0 itself is below."""
 _CAREFUL = 0.01
+_NEAR = (LaionNsfw, LaionH14, SafetyChecker)
+"""Heads of which torch has not the published arithmetic: tables of printed numbers, a score that is
+no logistic, rounding to thousandths."""
 
 
 def in_torch(head: Head) -> tuple[Any, bool] | None:
@@ -37,7 +44,7 @@ def in_torch(head: Head) -> tuple[Any, bool] | None:
             return _laion(head), True
         case LaionH14():
             return _h14(head), True
-        case MultiHeaded():
+        case MultiHeaded() | TrainedMlp():
             return _multiheaded(head), True
         case Q16():
             return _cosines(head.prompts, _SCALE), False
@@ -49,7 +56,45 @@ def in_torch(head: Head) -> tuple[Any, bool] | None:
             return _concepts(head), True
         case ZeroShot():
             return _zero_shot(head), True
+        case TrainedPrompts():
+            return _module(lambda e, rows: _unit(e) @ rows, head.scale * _difference(head)), True
     return None
+
+
+def is_exact(head: Head) -> bool:
+    """Whether :func:`in_torch` gives the head's own probabilities, and not only its decisions."""
+    return not isinstance(head, _NEAR)
+
+
+def calibrated(module: Any, labels: Sequence[str], calibration: Calibration | None) -> Any:
+    """``module``, to logits [n, labels], followed by the calibration of its labels.
+
+    Isotonic curves have no gradient: there the logit is moved so that it is above 0 exactly where
+    the calibrated probability is at least one half.
+    """
+    if calibration is None:
+        return module
+    curves = [calibration.of.get(label) for label in labels]
+
+    def forward(logits: Any) -> Any:
+        torch = require("torch", extra="zoo")
+        columns = [_curved(torch, logits[:, k], curve) for k, curve in enumerate(curves)]
+        return torch.stack(columns, dim=1)
+
+    return chained(module, _module(forward))
+
+
+def _curved(torch: Any, z: Any, curve: Calibrator | None) -> Any:
+    if curve is None:
+        return z
+    if curve.method == "isotonic":
+        return z - curve.half
+    if curve.method == "beta":
+        a, b, c = curve.parameters
+        soft = torch.nn.functional.logsigmoid
+        return a * soft(z) - b * soft(-z) + c + curve.shift
+    scale, offset = curve.line
+    return scale * z + offset
 
 
 def _module(forward: Any, *tensors: Any) -> Any:
@@ -111,18 +156,22 @@ def _h14(head: LaionH14) -> Any:
     return _module(lambda e, *parts: 4 * (mlp(_unit(e), *parts) - 0.5), *tensors)
 
 
-def _multiheaded(head: MultiHeaded) -> Any:
+def _multiheaded(head: MultiHeaded | TrainedMlp) -> Any:
     torch = require("torch", extra="zoo")
     chains = [_chain(mlp) for mlp in head.mlps]
 
     def forward(e: Any, *parts: Any) -> Any:
-        columns, at = [], 0
+        rows, columns, at = _unit(e) if head.unit else e, [], 0
         for tensors, mlp in chains:
-            columns.append(mlp(e, *parts[at : at + len(tensors)]))
+            columns.append(mlp(rows, *parts[at : at + len(tensors)]))
             at += len(tensors)
         return torch.cat(columns, dim=1)
 
     return _module(forward, *(tensor for tensors, _ in chains for tensor in tensors))
+
+
+def _difference(head: TrainedPrompts) -> Any:
+    return (head.unsafe - head.safe).T
 
 
 def _cosines(rows: Any, scale: float) -> Any:

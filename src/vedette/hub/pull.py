@@ -36,10 +36,11 @@ from vedette.models.base import Checkpoint, ModelCard
 SUFFIXES = frozenset(
     {
         *(".json", ".txt", ".safetensors", ".onnx", ".zip", ".npy", ".npz", ".pth", ".pt", ".p"),
-        *(".h5", ".caffemodel", ".model", ".bin"),
+        *(".h5", ".caffemodel", ".model", ".bin", ".jinja"),
     }
 )
-"""Of files that are ever fetched: weights, their configuration, vocabularies. No programs."""
+"""Of files that are ever fetched: weights, their configuration, vocabularies. No programs: a chat
+template (``.jinja``) is run by transformers in Jinja's sandbox."""
 _SHARD = re.compile(r"group\d+-shard\d+of\d+", re.ASCII)
 """What TensorFlow.js calls its files of weights; they have no suffix."""
 

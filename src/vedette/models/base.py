@@ -74,6 +74,10 @@ class ModelCard:
     """How many, in the networks that run."""
     reference: str = "its own published code"
     """The implementation that its outputs are tested against."""
+    calibrated: str | None = None
+    """The calibration that its probabilities went through already; None: they are its own."""
+    measured: str = ""
+    """What was measured of it where it was trained, in one line; "": nothing that we know of."""
 
     @property
     def model(self) -> str:
@@ -117,6 +121,9 @@ class ModelOptions:
     precision: str = "auto"
     commercial: bool = False
     """Refuse models whose terms do not admit commercial use."""
+    scope: tuple[Category, ...] = ()
+    """What a vision-language model is asked about, in the taxonomy's order; (): all that it can be.
+    For every other model the scope is the policy's."""
 
 
 class Classifier(Protocol):
@@ -186,6 +193,8 @@ class ModelEntry:
     name: str
     card: ModelCard
     build: Callable[[ModelOptions], Classifier]
+    scoped: bool = False
+    """Whether it can be asked about some categories alone: it takes ``ModelOptions.scope``."""
 
 
 @dataclass(frozen=True, slots=True)

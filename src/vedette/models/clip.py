@@ -17,9 +17,9 @@ import numpy as np
 from vedette.backends.base import Choice, PixelNorm, Session, choose, open_session
 from vedette.compile.torch_onnx import IMAGES, onnx_of
 from vedette.errors import ModelError, UnknownNameError
-from vedette.heads.base import Head
+from vedette.heads.base import Head, NoHead
 from vedette.heads.concepts import NEUTRAL, Concepts, ZeroShot, read_concepts
-from vedette.heads.in_torch import in_torch
+from vedette.heads.in_torch import in_torch, is_exact
 from vedette.heads.registry import load
 from vedette.hub.locate import revision, usable
 from vedette.models.base import (
@@ -31,7 +31,8 @@ from vedette.models.base import (
 )
 from vedette.models.clip_cards import BACKBONES, HEADS
 from vedette.models.recipe import Recipe, from_transformers
-from vedette.networks.chain import chained
+from vedette.models.standalone import Standalone
+from vedette.networks.chain import chained, judging
 from vedette.networks.clip import ClipConfig, read_clip_config, vision_module
 from vedette.networks.clip_text import text_embeddings
 from vedette.networks.files import read_json
@@ -89,14 +90,42 @@ class ClipClassifier:
 
     def torch_module(self) -> Any:
         """See :class:`vedette.models.differentiable.Differentiable`."""
+        return chained(self.embedding_module(), self._head_module()[0])
+
+    def embedding_module(self) -> Any:
+        """See :func:`vedette.models.embedder.embedding_module`."""
         if self._tower is None:
             raise ModelError(
                 f"{self.card.id} has no torch module",
                 hint="use the checkpoint that it was made of",
             )
-        return chained(self._tower(), self._head_module()[0])
+        return self._tower()
+
+    def standalone(self) -> Standalone:
+        """See :class:`vedette.models.standalone.Exportable`."""
+        if not self.head.labels:
+            raise ModelError(
+                f"{self.card.id} is a backbone alone: it judges nothing",
+                hint="train a head over it: vedette train probe, mlp or prompt",
+            )
+        if not is_exact(self.head):
+            raise ModelError(
+                f"{self.card.id}: a network cannot do its published arithmetic, only come near it",
+                hint="run it as it is; vedette train distill makes one network that learns from it",
+            )
+        head, multi_label = self._head_module()
+        return Standalone(
+            self.recipe,
+            multi_label,
+            lambda: judging(self.embedding_module(), head),
+        )
 
     def _head_module(self) -> tuple[Any, bool]:
+        if isinstance(self.head, NoHead):
+            raise ModelError(
+                f"{self.card.id} gives embeddings and judges nothing",
+                hint="train a head over it: vedette train",
+            )
         made = in_torch(self.head)
         if made is None:
             raise ModelError(
@@ -213,6 +242,17 @@ def _published(name: str, card: ModelCard) -> ModelEntry:
     return ModelEntry(card.id, card, build)
 
 
+def _backbone(card: ModelCard) -> ModelEntry:
+    """The tower alone: for embeddings, and for heads that are trained over it."""
+
+    def build(options: ModelOptions) -> ClipClassifier:
+        tower = usable(card)
+        known = replace(card, revision=revision(card, tower))
+        return open_clip(known, tower.folder, lambda config: NoHead(config.dim), options)
+
+    return ModelEntry(card.id, card, build)
+
+
 def _of_texts(
     card: ModelCard, labels: Mapping[str, tuple[Category, ...]], make: MakeHead
 ) -> ModelEntry:
@@ -272,6 +312,7 @@ def _concepts(name: str) -> ModelEntry | None:
 
 
 MODELS = (
+    *(_backbone(card) for card in BACKBONES.values()),
     *(_published(name, card) for name, card in HEADS.items()),
     *(_zero_shot(card) for card in BACKBONES.values()),
 )

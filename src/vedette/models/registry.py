@@ -74,11 +74,17 @@ def build(name: str, options: ModelOptions | None = None) -> Classifier:
 
     Raises:
         UnknownNameError: no such model, backend or precision.
+        UsageError: a scope for a model that takes none, or with categories that it cannot see.
         ModelError: its weights or its backend cannot be used.
     """
     options = options or ModelOptions()
     check_names(options.backend, options.precision)  # also for models that need no backend
     entry = get(name)
+    if options.scope and not entry.scoped:
+        raise UsageError(
+            f"{name} sees what it was made to see: only vision-language models take a scope",
+            hint="leave the scope out, and name the categories in a policy (--policy)",
+        )
     if options.commercial:
         check_commercial(entry.card)
     return entry.build(options)

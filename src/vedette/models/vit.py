@@ -31,7 +31,8 @@ from vedette.models.base import (
 )
 from vedette.models.labels import counts_of, ordered
 from vedette.models.recipe import Recipe, from_timm, from_transformers
-from vedette.networks.chain import first_output
+from vedette.models.standalone import OUTPUTS, Standalone
+from vedette.networks.chain import output_of
 from vedette.networks.files import read_json
 from vedette.networks.vit import VitConfig, read_config, vit_module
 from vedette.resize import Fit
@@ -146,11 +147,11 @@ class Vit:
         network: Path,
         *,
         multi_label: bool,
-        module: Callable[[], Any] | None = None,
+        module: Callable[[], Any],
     ) -> None:
         self.card = card
         self.network = network
-        """The ONNX file (or OpenVINO's) that the session runs."""
+        """The ONNX file that the session runs."""
         self.recipe = recipe
         self.multi_label = multi_label
         self._module = module
@@ -161,16 +162,7 @@ class Vit:
         self._labels = tuple(card.labels)
 
     def module(self) -> Any:
-        """The torch module from normalised pixels [n, 3, h, w] to (logits, embedding).
-
-        Raises:
-            ModelError: the model is an exported network, which has none.
-        """
-        if self._module is None:
-            raise ModelError(
-                f"{self.card.id} is an exported network: it has no torch module",
-                hint="use the checkpoint that it was exported from",
-            )
+        """The torch module from normalised pixels [n, 3, h, w] to (logits, embedding)."""
         return self._module()
 
     @property
@@ -180,7 +172,15 @@ class Vit:
 
     def torch_module(self) -> Any:
         """See :class:`vedette.models.differentiable.Differentiable`."""
-        return first_output(self.module())
+        return output_of(self.module(), 0)
+
+    def embedding_module(self) -> Any:
+        """See :func:`vedette.models.embedder.embedding_module`."""
+        return output_of(self.module(), 1)
+
+    def standalone(self) -> Standalone:
+        """See :class:`vedette.models.standalone.Exportable`."""
+        return Standalone(self.recipe, self.multi_label, self.module, self.network)
 
     def prepare(self, image: Image) -> Prepared:
         """See :class:`vedette.models.base.Classifier`."""
@@ -224,7 +224,7 @@ def network_onnx(config: VitConfig) -> Path:
     return onnx_of(
         [config.folder / "config.json", config.folder / "model.safetensors"],
         config.image,
-        ("logits", "embedding"),
+        OUTPUTS,
         lambda: vit_module(config),
         "vit",
     )
@@ -345,7 +345,12 @@ def _hash_of(folder: Path) -> str:
 def _read_card(card: ModelCard, folder: Path) -> ModelCard:
     """``card`` with what the checkpoint's own files say."""
     config = read_config(folder)
-    return replace(card, labels=counts_of(config.labels, folder), fit=read_recipe(config).fit)
+    return replace(
+        card,
+        labels=counts_of(config.labels, folder),
+        fit=read_recipe(config).fit,
+        embedding=config.hidden,
+    )
 
 
 MODELS = tuple(_entry(card) for card in (FALCONSAI, MARQO, ADAMCODD))

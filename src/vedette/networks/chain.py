@@ -13,16 +13,33 @@ def chained(*modules: Any) -> Any:
     return torch.nn.Sequential(*modules).eval()
 
 
-def first_output(module: Any) -> Any:
-    """A module that gives only the first of ``module``'s outputs."""
+def output_of(module: Any, index: int) -> Any:
+    """A module that gives only that one of ``module``'s outputs."""
     torch = require("torch", extra="zoo")
 
-    class First(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Output(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.inner = module
 
         def forward(self, x: Any) -> Any:
-            return self.inner(x)[0]
+            return self.inner(x)[index]
 
-    return First().eval()
+    return Output().eval()
+
+
+def judging(tower: Any, head: Any) -> Any:
+    """A module from the tower's input to (what ``head`` makes of its output, its output)."""
+    torch = require("torch", extra="zoo")
+
+    class Judging(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.tower = tower
+            self.head = head
+
+        def forward(self, x: Any) -> tuple[Any, Any]:
+            embedding = self.tower(x)
+            return self.head(embedding), embedding
+
+    return Judging().eval()

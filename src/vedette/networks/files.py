@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,19 @@ _LEAST_IN_LAYER = 1024
 def unusable(path: Path, why: str) -> ModelError:
     """The error for a file that is there and cannot be used."""
     return ModelError(f"{path.name}: {why}", code="weights_unusable")
+
+
+@contextmanager
+def disk_told() -> Iterator[None]:
+    """A disk that is full as an OSError, while a file of tensors is written.
+
+    The writer of safetensors tells of it with an error of its own, which is none.
+    """
+    safetensors = require("safetensors", extra="zoo")
+    try:
+        yield
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

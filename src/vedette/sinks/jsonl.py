@@ -42,14 +42,17 @@ class Journal:
         """
         self._open(os.O_TRUNC)
 
-    def resume(self, models: tuple[str, ...], policy: str) -> Iterator[Record]:
+    def resume(
+        self, models: tuple[str, ...], policy: str, calibrated: str | None = None
+    ) -> Iterator[Record]:
         """Continue a file; a new one is started if there is none.
 
         Yields:
             The Records that it already holds; read them all before the first :meth:`append`.
 
         Raises:
-            UsageError: ``resume_mismatch``: other models or another policy made it;
+            UsageError: ``resume_mismatch``: other models, another policy or another calibration
+                made it;
                 ``bad_record``: it is not a file of Records, and is left as it is.
             VedetteError: ``write_failed``.
         """
@@ -61,6 +64,12 @@ class Journal:
                         f"{self.path} was made with {', '.join(record.models)} under "
                         f"{record.verdict.policy}",
                         code="resume_mismatch",
+                    )
+                if record.scores is not None and record.scores.calibrated != calibrated:
+                    raise UsageError(
+                        f"{self.path} was made with the calibration {record.scores.calibrated}",
+                        code="resume_mismatch",
+                        hint="use the same --calibration, or another --out",
                     )
                 yield record
         self._open(0)

@@ -121,19 +121,11 @@ def _known(place: str, card: str | None) -> SetCard | None:
     Terms bind whether or not somebody names them, and whatever ``--format`` the set is read as, so
     one that is recognised is not imported without; ``--set none`` says that it is another one.
     """
-    from vedette.data.base import read_all
-    from vedette.data.cards import card_named, cards, recognised
-    from vedette.data.opening import SourceOptions, open_source
-    from vedette.data.synth.plan import is_stand_in
+    from vedette.data.cards import card_named, recognised
 
     if card is not None:
         return None if card == "none" else card_named(card)
-    found = recognised(place)
-    if found is None and place and Path(place).exists():
-        chosen, source = open_source(str(Path(place).absolute()), "auto", SourceOptions())
-        first = next(read_all(source), None) if chosen.name in cards() else None
-        if first is not None and not is_stand_in(first):
-            found = card_named(chosen.name)
+    found = recognised(place) or common.card_by_layout(place)
     if found is not None:
         typer.echo(f"this is {found.id} (--set none: it is not)", err=True)
     return found

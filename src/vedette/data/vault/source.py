@@ -27,6 +27,11 @@ class VaultSource:
     def __init__(self, stored: StoredSet) -> None:
         self.stored = stored
 
+    @property
+    def published(self) -> str | None:
+        """The id of the published set that it was imported as: its terms bind what it trains."""
+        return self.stored.header.card
+
     def shards(self) -> Sequence[Shard]:
         """One for each thousand images."""
         return [Shard(str(first)) for first in range(0, self.stored.header.images, _SHARD)]

@@ -1,0 +1,1 @@
+"""Fitting calibrators, and choosing thresholds that keep a promise."""

@@ -1,0 +1,1 @@
+"""Distillation: a large classifier teaches a small ViT, on images that need no labels."""

@@ -1,0 +1,1 @@
+"""LoRA training of vision-language models, after PerspectiveVision (UnsafeBench, CCS 2025)."""

@@ -1,0 +1,1 @@
+"""Probes: small classifiers over the embeddings of a frozen backbone, all labels at once."""
