@@ -35,10 +35,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         ),
     ),
     ("backends", "compile", "data", "formats", "heads", "hub", "models", "networks", "sinks"),
-    ("pipeline", "batcher", "job", "embeddings", "explain"),
+    ("pipeline", "batcher", "job", "embeddings", "explain", "hashlists"),
     ("actions", "annotate", "curate", "run"),
     ("bench",),
     ("train",),
+    ("serve", "client", "adapters"),
     ("cli", "__main__"),
 )
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vedette.client.async_ import AsyncClient
+    from vedette.client.errors import ServiceError
+    from vedette.client.options import ClientOptions
+    from vedette.client.sync import Client
     from vedette.errors import VedetteError
     from vedette.pipeline import Scanner
     from vedette.policy import Policy, load_policy
@@ -30,7 +34,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Action",
+    "AsyncClient",
     "Category",
+    "Client",
+    "ClientOptions",
     "Failure",
     "Item",
     "Limits",
@@ -41,6 +48,7 @@ __all__ = [
     "ScanOptions",
     "Scanner",
     "Scores",
+    "ServiceError",
     "Settings",
     "VedetteError",
     "Verdict",
@@ -51,6 +59,10 @@ __all__ = [
 ]
 
 _NAMES = {
+    "vedette.client.async_": ("AsyncClient",),
+    "vedette.client.errors": ("ServiceError",),
+    "vedette.client.options": ("ClientOptions",),
+    "vedette.client.sync": ("Client",),
     "vedette.errors": ("VedetteError",),
     "vedette.pipeline": ("Scanner",),
     "vedette.policy": ("Policy", "load_policy"),

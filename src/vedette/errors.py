@@ -206,6 +206,48 @@ CODES: dict[str, tuple[str, str]] = {
         "the training did not arrive at a usable model",
         "lower the learning rate, or see docs/training.md; nothing was written",
     ),
+    # service
+    "unauthorized": (
+        "the request has no key, or one that is not valid",
+        "send a key of `vedette keys create` as Authorization: Bearer KEY",
+    ),
+    "forbidden": ("the key may not be used for this", "ask for a key with the scope it names"),
+    "rate_limited": ("the key has asked for more than it may", "wait as long as Retry-After says"),
+    "overloaded": (
+        "more images are waiting than are answered in time",
+        "wait as long as Retry-After says; run more replicas",
+    ),
+    "shutting_down": ("the service is going down", "send the request again"),
+    "request_timeout": (
+        "the request was not answered in its time",
+        "send fewer images, or raise serve.limits.seconds",
+    ),
+    "slow_body": ("the body did not arrive in its time", "send it faster, or in smaller pieces"),
+    "too_large": ("the body is larger than the service takes", "send fewer or smaller images"),
+    "unsupported_media": ("the body is of a kind that is not taken", "see docs/api.md"),
+    "url_refused": (
+        "the service does not fetch this address",
+        "send the bytes themselves, or have its host allowed; see docs/serve.md",
+    ),
+    "unreachable": (
+        "the service cannot be reached, or broke off",
+        "check its address (VEDETTE_URL), and that it runs; see docs/client.md",
+    ),
+    "bad_answer": (
+        "what answered is not a Vedette service, or one of another version",
+        "check the service's address; see docs/client.md",
+    ),
+    "upload_refused": ("an upload is not accepted", "its Record says why, to you and nobody else"),
+    "internal": ("the service has a defect", "report it with the request's id"),
+    "bad_audit": (
+        "stored decisions are not as they were written",
+        "see docs/audit-log.md; keep the database as it is",
+    ),
+    "bad_list": ("a hash list cannot be used as it is", "see docs/hash-lists.md for its forms"),
+    "no_database": (
+        "the service's database cannot be reached",
+        "check its address; decisions wait in the spool meanwhile",
+    ),
     "write_failed": ("an output file could not be written", "check the disk and the permissions"),
 }
 

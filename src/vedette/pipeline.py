@@ -201,6 +201,8 @@ class Scanner:
 
     def _decode(self, job: Job) -> None:
         """Decode thread: one item into prepared pictures."""
+        if not job.wanted():  # cancelled while it waited for a thread
+            return
         failure: ItemError | None = None
         started = time.perf_counter()
         spent = 0.0

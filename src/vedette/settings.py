@@ -15,6 +15,8 @@ from typing import Any
 
 from vedette.errors import SettingsError
 
+_MAY_BE_ZERO = frozenset({"workers", "scene_change", "port", "rate", "retention_days", "redirects"})
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -102,55 +104,86 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] = os.envi
     Raises:
         SettingsError: unreadable, not TOML, an unknown key, or a value of the wrong type or sign.
     """
-    if path is None:
-        named = environ.get("VEDETTE_CONFIG")
-        if not named:
-            return Settings()
-        path = Path(named)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read settings {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+    path, table = read_table(path, environ)
+    table.pop("serve", None)  # vedette.serve.options reads it
     sections = {
-        "limits": _section(Limits, table.pop("limits", {}), path, "limits"),
-        "video": _section(VideoSampling, table.pop("video", {}), path, "video"),
-        "scan": _section(ScanOptions, table.pop("scan", {}), path, "scan"),
+        "limits": read_section(Limits, table.pop("limits", {}), path, "limits"),
+        "video": read_section(VideoSampling, table.pop("video", {}), path, "video"),
+        "scan": read_section(ScanOptions, table.pop("scan", {}), path, "scan"),
     }
-    top = _section(Settings, table, path, "")
+    top = read_section(Settings, table, path, "")
     whole: Settings = replace(top, **sections)
     return whole
 
 
-def _section(cls: type[Any], table: object, path: Path, name: str) -> Any:
+def read_table(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Path, dict[str, Any]]:
+    """The settings file as it stands, and its path; an empty table where none is named.
+
+    Raises:
+        SettingsError: unreadable, or not TOML.
+    """
+    if path is None:
+        named = environ.get("VEDETTE_CONFIG")
+        if not named:
+            return Path(), {}
+        path = Path(named)
+    try:
+        return path, tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read settings {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+
+
+def read_section(cls: type[Any], table: object, path: Path, name: str) -> Any:
+    """A table of the settings file as a dataclass; what it does not name keeps its default.
+
+    Args:
+        cls: every field has a default, whose type a value must have; a tuple is a list of texts.
+        table: as it stands in the file.
+        path: of the file, for messages.
+        name: of the table, for messages.
+
+    Raises:
+        SettingsError: an unknown key, or a value of the wrong type or sign.
+    """
     where = f"[{name}] of {path}" if name else str(path)
     if not isinstance(table, dict):
         raise SettingsError(f"{where} must be a table")
     known = {f.name: f for f in fields(cls)}
     default = cls()
+    given = dict(table)
     for key, value in table.items():
         if key not in known:
             raise SettingsError(f"{where}: unknown setting {key!r}")
-        expected = type(getattr(default, key))
+        standard = getattr(default, key)
+        expected = str if standard is None else type(standard)
         if expected is float and type(value) is int:
             continue
+        if expected is tuple and isinstance(value, list):
+            kind = type(standard[0]) if standard else str
+            if all(type(one) is kind for one in value):
+                given[key] = tuple(value)
+                continue
+            raise SettingsError(f"{where}: {key} must be a list of {kind.__name__}")
         if type(value) is not expected:
             raise SettingsError(f"{where}: {key} must be a {expected.__name__}, not {value!r}")
-    return validated(cls(**table), where)
+    return validated(cls(**given), where)
 
 
 def validated(section: Any, where: str) -> Any:
     """``section`` itself, once every number in it is in range.
 
     Raises:
-        SettingsError: a limit, an interval or a count that is not positive (``workers`` and
-            ``scene_change`` may be 0).
+        SettingsError: a limit, an interval or a count that is not positive, other than those that
+            mean something as 0.
     """
     for f in fields(section):
         value = getattr(section, f.name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if not (value > 0 or (f.name in {"workers", "scene_change"} and value == 0)):
+        if not (value > 0 or (f.name in _MAY_BE_ZERO and value == 0)):
             raise SettingsError(f"{where}: {f.name} must be positive, not {value!r}")
     return section

@@ -9,17 +9,21 @@ import typer
 from vedette import __version__
 from vedette.cli import (
     annotate,
+    audit,
     bench,
     calibrate,
     data,
     decide,
     embed,
     explain,
+    keys,
+    lists,
     models,
     policy,
     report,
     scan,
     score_embeddings,
+    serve,
     train,
 )
 from vedette.cli.common import guarded
@@ -58,9 +62,13 @@ app.command("explain")(guarded(explain.explain))
 app.command("report")(guarded(report.report))
 app.command("embed")(guarded(embed.embed))
 app.command("score-embeddings")(guarded(score_embeddings.score_embeddings))
+app.command("serve")(guarded(serve.serve))
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
+app.add_typer(lists.app, name="lists")
 app.add_typer(policy.app, name="policy")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

@@ -25,15 +25,16 @@ def write_parquet(records: Iterable[Record], path: Path) -> None:
     """
     arrow = require("pyarrow", extra="parquet")
     parquet = require("pyarrow.parquet", extra="parquet")
-    schema = _schema(arrow)
+    columns = schema(arrow)
     rows = iter(records)
-    with replacing(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+    with replacing(path) as temporary, parquet.ParquetWriter(temporary, columns) as writer:
         while group := list(islice(rows, _ROWS)):
             dicts = [wire.to_dict(record) for record in group]
-            writer.write_table(arrow.Table.from_pylist(dicts, schema=schema))
+            writer.write_table(arrow.Table.from_pylist(dicts, schema=columns))
 
 
-def _schema(arrow: Any) -> Any:
+def schema(arrow: Any) -> Any:
+    """The columns of a Record, given the module ``pyarrow``."""
     text, number, real = arrow.string(), arrow.int32(), arrow.float64()
     scores = arrow.struct([(category.value, real) for category in Category])
     reason = [("category", text), ("p", real), ("threshold", real), ("label", text), ("text", text)]

@@ -1,0 +1,1 @@
+"""What has changed in the tables, one file for each change, in ``versions/``."""

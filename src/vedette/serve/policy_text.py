@@ -1,0 +1,44 @@
+"""A policy as the TOML text that makes it again: what a service decides by, to be read and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from vedette.policy import Policy, Rule
+
+
+def policy_text(policy: Policy) -> str:
+    """TOML that :func:`vedette.policy.parse_policy` reads back as the same policy."""
+    return "\n".join(_lines(policy)) + "\n"
+
+
+def _lines(policy: Policy) -> Iterator[str]:
+    yield f"name = {_quoted(policy.name)}"
+    yield f"version = {_quoted(policy.version)}"
+    yield f"description = {_quoted(policy.description)}"
+    yield f"on_failure = {_quoted(policy.on_failure)}"
+    yield f"on_uncovered = {_quoted(policy.on_uncovered)}"
+    if policy.categories:
+        yield "\n[categories]"
+        for category, rule in policy.categories.items():
+            yield f"{_quoted(category)} = {{ {', '.join(_rule(rule))} }}"
+    if policy.regions:
+        yield "\n[regions]"
+        for label, region in policy.regions.items():
+            keys = [f"category = {_quoted(region.category)}", *_rule(region.rule)]
+            yield f"{_quoted(label)} = {{ {', '.join(keys)} }}"
+
+
+def _rule(rule: Rule) -> Iterator[str]:
+    if rule.review is not None:
+        yield f"review = {rule.review!r}"
+    if rule.block is not None:
+        yield f"block = {rule.block!r}"
+    if rule.reason is not None:
+        yield f"reason = {_quoted(rule.reason)}"
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's, but for the one control character that JSON lets stand.
+    return json.dumps(str(text), ensure_ascii=False).replace("\x7f", "\\u007f")
