@@ -192,8 +192,9 @@ def test_checkpoints_of_another_split_of_the_same_set_are_thrown_away(
 
 
 def test_a_backbone_that_is_none_is_told_before_the_set_is_read(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("VEDETTE_MODELS", str(tmp_path / "none"))  # other tests put weights there
     for model in ("dumy", "adamcodd"):  # a typing error; a model whose weights are not here
         done = vedette("train", "few-shot", pictures, "--model", model, "--out", tmp_path / "own")
         assert done.exit_code == 2, done.output

@@ -124,6 +124,7 @@ def policies(draw: st.DrawFn) -> Policy:
         on_failure=draw(st.sampled_from([Action.REVIEW, Action.BLOCK])),
         on_uncovered=draw(st.sampled_from(list(Action))),
         description=draw(TEXT),
+        calibrated=draw(st.none() | TEXT),
     )
 
 

@@ -204,6 +204,17 @@ def test_a_category_without_a_threshold_is_refused_not_passed() -> None:
     assert "no threshold for Spam" in refusal(answer, 400, "usage")["message"]
 
 
+def test_thresholds_for_other_scores_than_the_models_are_refused() -> None:
+    policy = replace(presets()["default"], name="mine", calibrated="platt on 9 labels of mine")
+    other = services_of(OPTIONS, policies={"mine": policy})
+    with served(other) as running:
+        answer = httpx.post(
+            f"{running.url}/v1/scan", json={"images": [{"data": ""}]}, headers=HEADERS
+        )
+
+    refusal(answer, 400, "bad_calibration")
+
+
 def test_a_model_that_sees_nothing_of_the_policy_is_refused() -> None:
     blind = Habit(lambda batch: None)
     blind.card = replace(blind.card, labels={"Sexual": (Category.SEXUAL,)})

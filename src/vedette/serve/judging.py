@@ -186,6 +186,12 @@ def check_scope(services: Services, model: str, policy: Policy) -> None:
             f"{model} can see nothing that the policy {policy.id} asks about",
             hint=f"it covers {', '.join(cards[model].covered)}: use another policy or model",
         )
+    if policy.calibrated is not None and policy.calibrated != cards[model].calibrated:
+        raise UsageError(
+            f"the thresholds of {policy.id} are for scores that {model} does not give",
+            code="bad_calibration",
+            hint="use the policy with the model that it was written with",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"description = {_quoted(policy.description)}"
     yield f"on_failure = {_quoted(policy.on_failure)}"
     yield f"on_uncovered = {_quoted(policy.on_uncovered)}"
+    if policy.calibrated is not None:
+        yield f"calibrated = {_quoted(policy.calibrated)}"
     if policy.categories:
         yield "\n[categories]"
         for category, rule in policy.categories.items():

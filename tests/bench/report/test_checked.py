@@ -102,3 +102,15 @@ def test_a_number_that_no_float_holds_is_refused(tmp_path: Path) -> None:
         document([read_result(path)])
 
     assert caught.value.code == "bad_result"
+
+
+def test_facts_of_the_data_that_are_none_are_refused(tmp_path: Path) -> None:
+    whole = json.loads(written())
+    whole["data"]["facts"] = None
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+
+    with pytest.raises(UsageError, match=r"data\.facts") as caught:
+        document([read_result(path)])
+
+    assert caught.value.code == "bad_result"

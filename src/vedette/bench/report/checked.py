@@ -31,6 +31,7 @@ def check(result: Result) -> None:
             ("stand_in", data.stand_in, bool),
             ("set_id", data.set_id, str),
             ("split", data.split, str),
+            ("facts", data.facts, dict),
         )
         if not isinstance(value, kind)
     ]

@@ -95,7 +95,8 @@ def model_dict(name: str, card: ModelCard) -> dict[str, Any]:
         "source": card.source,
         "sha256": card.sha256,
         "precisions": list(card.precisions),
-        "calibrated": None,
+        "calibrated": card.calibrated,
+        "measured": card.measured,
     }
 
 
@@ -109,6 +110,7 @@ def policy_dict(name: str, policy: Policy, sha256: str) -> dict[str, Any]:
         "description": policy.description,
         "on_failure": policy.on_failure.value,
         "on_uncovered": policy.on_uncovered.value,
+        "calibrated": policy.calibrated,
         "categories": {c.value: _rule(rule) for c, rule in policy.categories.items()},
         "regions": {
             label: {"category": region.category.value, **_rule(region.rule)}
@@ -179,4 +181,4 @@ def _a_policy() -> dict[str, Any]:
     label = RegionRule(Category.SEXUAL, Rule(0.6, None, "covered, but close"))
     regions = {"FEMALE_BREAST_COVERED": label}
     mine = Policy("mine", "1", {Category.SEXUAL: rule}, regions, description="Nudity only.")
-    return _object(policy_dict("mine", mine, policy_hash(mine)))
+    return _object(policy_dict("mine", mine, policy_hash(mine)), "calibrated")

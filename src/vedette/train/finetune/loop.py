@@ -158,12 +158,13 @@ class Loop:
         self._check(progress.total)
         seconds = max(time.perf_counter() - started, 1e-9)
         images = sum(len(rows) for rows in batches[done:])
+        last = share_at(max(0, progress.updates - 1), steps, self._options.warmup)
         progress.history.append(
             Epoch(
                 progress.number + 1,
                 {
                     "train loss": progress.total / max(1, len(batches)),
-                    "learning rate": height(stage, self._options),
+                    "learning rate": height(stage, self._options) * last,
                     "waiting share": min(1.0, (self._pictures.loader.waited - waited) / seconds),
                     "images per second": images / seconds,
                 },
