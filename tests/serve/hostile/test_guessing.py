@@ -9,7 +9,8 @@ from tests.serve.hostile.target import MARK, PNG, Target, fine, statuses
 
 def guesses(key: str) -> list[str]:
     """Keys that are nearly right, and such as are none at all."""
-    head, _, secret = key.rpartition("_")
+    prefix, key_id, secret = key.split("_", 2)  # a secret may hold "_" itself
+    head = f"{prefix}_{key_id}"
     turned = secret[:-2] + ("AA" if secret[-2:] != "AA" else "BA")
     return [
         f"{head}_{turned}",
