@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from vedette.backends.base import PixelNorm
 from vedette.errors import ModelError, UsageError
 from vedette.models.base import Classifier, ModelOptions
 from vedette.models.registry import build, entries
@@ -41,15 +40,3 @@ def embedding_module(backbone: Classifier) -> Any:
             hint="use a ViT or a CLIP backbone",
         )
     return own()
-
-
-def pixel_norm(backbone: Classifier) -> PixelNorm:
-    """What the network of :func:`embedding_module` wants of pixels.
-
-    Raises:
-        ModelError: it has no such network.
-    """
-    norm = getattr(backbone, "norm", None)
-    if not isinstance(norm, PixelNorm):
-        raise ModelError(f"{backbone.card.id} has no torch module", hint="use a ViT or CLIP")
-    return norm

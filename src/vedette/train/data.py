@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,10 +149,3 @@ def hashes_of(prints: Fingerprints) -> dict[str, str]:
     """SHA-256 of each picture's bytes in hex, by key."""
     told = zip(prints.keys, prints.sha256, strict=True)
     return {key: words.astype("<u8").tobytes().hex() for key, words in told}
-
-
-def counts(examples: Examples) -> Sequence[tuple[str, int]]:
-    """Images of each part, for a person."""
-    from vedette.train.examples import PARTS
-
-    return [(part, len(examples.rows(part))) for part in PARTS]

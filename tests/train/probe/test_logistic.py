@@ -13,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from tests.train.probe.drawn import LABELS, drawn
 from vedette.errors import VedetteError
 from vedette.train.probe.logistic import STRENGTHS, fit, fit_best, standard
-from vedette.train.probe.samples import ClassWeights, Samples, weighing
+from vedette.train.probe.samples import Samples
+from vedette.train.weighing import ClassWeights, weighing
 
 
 def correlated(samples: Samples) -> Samples:
@@ -31,7 +32,8 @@ TRAIN, OTHER = correlated(drawn(400)), correlated(drawn(150, seed=8))
 def fitted(samples: Samples, strength: float, given: ClassWeights) -> tuple[np.ndarray, np.ndarray]:
     """Weights [dim, labels] and intercepts [labels], over raw embeddings."""
     by = standard(samples.x)
-    weights = weighing(samples, given).of(samples).astype(np.float64)
+    targets, known = samples.targets, samples.known
+    weights = weighing(targets, known, given).of(targets, known).astype(np.float64)
     count = len(samples.labels)
     return by.folded(fit(by(samples.x), samples.targets, weights, np.full(count, float(strength))))
 

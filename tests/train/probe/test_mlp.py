@@ -21,7 +21,8 @@ from vedette.heads.base import Mlp
 from vedette.train.probe.grouped import initial
 from vedette.train.probe.mlp import MlpOptions, Trained, train_mlp
 from vedette.train.probe.product import plain, product
-from vedette.train.probe.samples import Samples, weighing
+from vedette.train.probe.samples import Samples
+from vedette.train.weighing import weighing
 
 OPTIONS = MlpOptions(hidden=16, epochs=8, batch=32, learning_rate=3e-3)
 TRAIN, VALIDATION = drawn(300), drawn(90, seed=8)
@@ -58,7 +59,7 @@ def reference(samples: Samples, k: int, options: MlpOptions) -> tuple[list[float
         net[2].bias[1].copy_(out_bias[0] + net[2].bias[0])
     kind = torch.optim.AdamW if options.weight_decay else torch.optim.Adam
     optimiser = kind(net.parameters(), options.learning_rate, weight_decay=options.weight_decay)
-    weighed = weighing(samples, options.class_weights)
+    weighed = weighing(samples.targets, samples.known, options.class_weights)
     per_class = torch.tensor([weighed.safe[k], weighed.unsafe[k]], dtype=torch.float32)
     targets = np.where(samples.known[:, k], samples.targets[:, k], -100)  # what torch leaves out
     x, y = torch.from_numpy(samples.x), torch.from_numpy(targets).long()

@@ -6,30 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.utils.class_weight import compute_class_weight
 
-from tests.train.probe.drawn import LABELS, drawn
 from tests.train.sets import planted
 from vedette.errors import VedetteError
 from vedette.taxonomy import Category
-from vedette.train.probe.samples import predominant, samples_of, weighing
-
-SAMPLES = drawn(200)
-
-
-def test_balanced_weights_are_scikit_learns() -> None:
-    found = weighing(SAMPLES, "balanced")
-
-    for k in range(len(LABELS)):
-        targets = SAMPLES.targets[SAMPLES.known[:, k], k]
-        its = compute_class_weight("balanced", classes=np.array([False, True]), y=targets)
-        np.testing.assert_allclose([found.safe[k], found.unsafe[k]], its)
-
-
-def test_what_is_not_known_weighs_nothing() -> None:
-    for given in ("none", "balanced"):
-        weights = weighing(SAMPLES, given).of(SAMPLES)
-        assert ((weights > 0) == SAMPLES.known).all()
+from vedette.train.probe.samples import predominant, samples_of
 
 
 def test_embeddings_of_length_one() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import shlex
 import sys
 import time
@@ -13,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vedette.cli.data.common import check_commercial_set, opened, set_card, show_legend
+from vedette.cli.data.common import (
+    Card,
+    Data,
+    Format,
+    Labels,
+    check_commercial_set,
+    opened,
+    set_card,
+    show_legend,
+)
 from vedette.text import printable
 
 if TYPE_CHECKING:
@@ -47,25 +58,50 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file (TOML). [$VEDETTE_CONFIG]")
 ]
+_PLACE = 2
+"""How many of the shared options stand before a command's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What every training is asked."""
+    """What every training is asked; :func:`asks` makes options of the fields."""
 
-    data: str
-    out: Path
-    fmt: str = "auto"
-    labels: str | None = None
-    card: str | None = None
-    seed: int = 7
-    split: Path | None = None
-    category: tuple[str, ...] = ()
-    calibration: str = "auto"
-    target: str = "cost=1:1"
-    overwrite: bool = False
-    quiet: bool = False
-    config: Path | None = None
+    data: Data
+    out: Out
+    seed: Seed = 7
+    split: SplitFile = None
+    category: Categories = None
+    calibration: CalibrationMethod = "auto"
+    target: TargetOption = "cost=1:1"
+    fmt: Format = "auto"
+    labels: Labels = None
+    card: Card = None
+    overwrite: Overwrite = False
+    quiet: Quiet = False
+    config: Config = None
+
+
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """A command ``(asked, its own options…)`` with the options that every training has.
+
+    Typer reads a command's options from its signature: this one has the set and the folder first,
+    then the command's own, then the rest of :class:`Asked`.
+    """
+    first, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shared = inspect.signature(Asked, eval_str=True).parameters
+    if first.annotation is not Asked:
+        raise TypeError(f"{command.__name__} does not ask for what every training asks")
+    place, rest = list(shared.values())[:_PLACE], list(shared.values())[_PLACE:]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [one.replace(kind=keyword) for one in (*place, *own, *rest)]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(Asked(**{name: given.pop(name) for name in shared}), **given)
+
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 ReadSet = Callable[["Asked", "Settings", "SetOptions", Callable[[str], None]], "TrainingSet"]
@@ -182,7 +218,7 @@ def _checked(asked: Asked, more: Mapping[str, Any]) -> tuple[Settings, SetOption
         raise UnknownNameError("calibration", asked.calibration, ("auto", "none", *METHODS))
     target = parse_target(asked.target)
     categories: list[Category] = []
-    for name in asked.category:
+    for name in asked.category or ():
         try:
             categories.append(parse_category(name))
         except KeyError:

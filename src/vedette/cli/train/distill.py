@@ -6,35 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels, show_legend
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-    open_set,
-)
+from vedette.cli.data.common import show_legend
+from vedette.cli.train.common import Asked, asks, open_set
 from vedette.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vedette.cli.train.common import Asked
     from vedette.settings import Settings
     from vedette.train.data import SetOptions, TrainingSet
 
 
+@asks
 def distill(
-    data: Data,
+    asked: Asked,
     teacher: Annotated[
         str, typer.Option("--teacher", help="A model, a folder, or mean(a,b): it is asked once.")
     ],
-    out: Out,
     student: Annotated[
         str,
         typer.Option("--student", help="vit-tiny, vit-small, vit-mini; a ViT or its folder."),
@@ -62,23 +50,12 @@ def distill(
         float | None,
         typer.Option("--max-drift", help="Refuse an int8 that moves a probability more. [0.05]"),
     ] = None,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Train a small ViT on what a large classifier says about images, which need no labels.
 
     Where they have some, thresholds and metrics are against those; else against the teacher.
     """
-    from vedette.cli.train.common import Asked, training
+    from vedette.cli.train.common import training
     from vedette.compile.export import MAX_DRIFT, ExportOptions, check_place
     from vedette.compile.quantize import check_libraries
     from vedette.models.registry import check_commercial, get
@@ -93,31 +70,16 @@ def distill(
     known = get(teacher).card  # a wrong name is told before anything is decoded
     start = student_named(student)
     options = options_for(start, epochs, batch, learning_rate, augment, patience, temperature)
-    settings = load_settings(config)
+    settings = load_settings(asked.config)
     if settings.commercial:
         check_commercial(known)
         check_commercial(start.card)
-    edge = out.parent / f"{out.name}-int8"
+    edge = asked.out.parent / f"{asked.out.name}-int8"
     bound = MAX_DRIFT if max_drift is None else max_drift
-    how = ExportOptions("onnx", "int8", bound, overwrite, settings.limits)
+    how = ExportOptions("onnx", "int8", bound, asked.overwrite, settings.limits)
     if int8:
-        check_place(edge, overwrite=overwrite)
+        check_place(edge, overwrite=asked.overwrite)
         check_libraries()
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
-    )
     more = {
         "trainer": "distill",
         "teacher": known.model,
@@ -129,10 +91,10 @@ def distill(
         assert isinstance(pool, Pool)
         taught, asked_of = ask_model(pool, teacher, one.settings, one.place.state, one.say)
         kept = lessons(pool, taught, one.say)
-        lesson = Lesson(asked_of, start, options, seed)
+        lesson = Lesson(asked_of, start, options, asked.seed)
         one.finish(distil(pool, kept, taught, lesson, one.settings, one.place.state, one.say), kept)
     if int8:
-        typer.echo(f"int8: {write_int8(out, edge, kept, settings, how)}")
+        typer.echo(f"int8: {write_int8(asked.out, edge, kept, settings, how)}")
         typer.echo(f"wrote {printable(str(edge))}", err=True)
 
 

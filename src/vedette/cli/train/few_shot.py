@@ -7,24 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-)
+from vedette.cli.train.common import Asked, asks
 from vedette.cli.train.heads import Backbone, Store
 
 
+@asks
 def few_shot(
-    data: Data,
-    out: Out,
+    asked: Asked,
     model: Backbone = "clip-l14",
     shots: Annotated[
         int | None,
@@ -39,40 +28,13 @@ def few_shot(
         typer.Option("--start", help="A trained folder whose linear head is the prior."),
     ] = None,
     store: Store = None,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Learn a linear head for each category from a handful of images of it."""
-    from vedette.cli.train.common import Asked
     from vedette.cli.train.heads import head_training
     from vedette.train.scarce.few_shot import FewShotOptions, check_options, learn_few_shot
 
     options = FewShotOptions(shots, prior, start)
     check_options(model, options)
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
-    )
     more = {"trainer": "few-shot", **options.as_json()}
     with head_training(asked, model, store, more) as (one, kept, features):
-        one.finish(learn_few_shot(kept, features, options, seed, one.say), kept)
+        one.finish(learn_few_shot(kept, features, options, asked.seed, one.say), kept)

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-)
-
-if TYPE_CHECKING:
-    from vedette.cli.train.common import Asked
+from vedette.cli.train.common import Asked, asks
 
 START = typer.Option("--model", "-m", help="What to start from: falconsai, clip-l14, vit:FOLDER, …")
 STAGES = typer.Option(
     "--stages",
-    help="What is trained, for how many epochs. [head:1,last4:2,all:5; scratch: all:240]",
+    help="What is trained, for how many epochs. [head:1,last4:2,all:5; scratch: all:600]",
 )
 
 
+@asks
 def finetune(
-    data: Data,
-    out: Out,
+    asked: Asked,
     model: Annotated[str, START],
     stages: Annotated[str | None, STAGES] = None,
     learning_rate: Annotated[
@@ -111,23 +97,12 @@ def finetune(
     tensorboard: Annotated[
         Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's logs.")
     ] = None,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Fine-tune a ViT or CLIP's image tower. The same command goes on after a kill.
 
     Several GPUs: torchrun --nproc-per-node 4 -m vedette train finetune …
     """
-    from vedette.cli.train.common import Asked, training
+    from vedette.cli.train.common import training
     from vedette.models.registry import check_commercial
     from vedette.settings import load_settings
     from vedette.train.finetune.device import process_number
@@ -138,7 +113,7 @@ def finetune(
 
     scratch = model.startswith(SCRATCH)
     options = FineTuneOptions(
-        stages=parse_stages(stages or ("all:240" if scratch else "head:1,last4:2,all:5")),
+        stages=parse_stages(stages or ("all:600" if scratch else "head:1,last4:2,all:5")),
         learning_rate=_settled(learning_rate, 2e-3 if scratch else 1e-4),
         head_learning_rate=head_learning_rate,
         layer_decay=_settled(layer_decay, 1.0 if scratch else 0.75),
@@ -160,31 +135,16 @@ def finetune(
         checkpoint_steps=checkpoint_steps,
     )
     start = start_named(model)  # before an hour of decoding
-    if load_settings(config).commercial:
+    if load_settings(asked.config).commercial:
         check_commercial(start.card)
     if tensorboard is not None:
         check_tensorboard()
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
-    )
     more = {"trainer": "finetune", "start": start.card.model, **options.as_json()}
     number = process_number()
     with training(_own(asked, number), more) as one:
         first = one.place.state if not number else asked.out.parent / f".{asked.out.name}.training"
         place = Place(one.place.state, first)
-        outcome = fine_tune(one.data, start, options, one.settings, seed, place, one.say)
+        outcome = fine_tune(one.data, start, options, one.settings, asked.seed, place, one.say)
         if number:
             return  # the first process writes the folder
         one.finish(outcome)

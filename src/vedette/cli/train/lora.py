@@ -6,26 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-)
+from vedette.cli.train.common import Asked, asks
 
 
+@asks
 def lora(
-    data: Data,
+    asked: Asked,
     model: Annotated[
         str, typer.Option("--model", "-m", help="vlm:FOLDER-OR-HUB-ID, such as a LLaVA-1.5.")
     ],
-    out: Out,
     rank: Annotated[int, typer.Option("--rank", min=1, max=4096, help="Of the adapter.")] = 128,
     alpha: Annotated[
         float, typer.Option("--alpha", help="The adapter's update is scaled by alpha / rank.")
@@ -55,23 +44,12 @@ def lora(
     merge: Annotated[
         bool, typer.Option("--merge", help="Write a whole model, not an adapter.")
     ] = False,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Train an adapter of a vision-language model; `vedette scan --scope` then chooses categories.
 
     The same command goes on after a kill, from its last checkpoint.
     """
-    from vedette.cli.train.common import Asked, training
+    from vedette.cli.train.common import training
     from vedette.models.registry import check_commercial
     from vedette.models.vlm import base_of
     from vedette.settings import load_settings
@@ -92,24 +70,9 @@ def lora(
     )
     options.check()
     base = base_of(model)
-    if load_settings(config).commercial:
+    if load_settings(asked.config).commercial:
         check_commercial(base[0])
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
-    )
     with training(asked, as_asked(base[0], options)) as one:
         one.finish(
-            train_lora(one.data, base, one.settings, options, seed, one.place.state, one.say)
+            train_lora(one.data, base, one.settings, options, asked.seed, one.place.state, one.say)
         )

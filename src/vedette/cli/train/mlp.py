@@ -7,26 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-)
+from vedette.cli.train.common import Asked, asks
 from vedette.cli.train.heads import Backbone, Store
 from vedette.cli.train.probe import ClassWeights, Folds, MultiLabel
 from vedette.errors import UsageError
 
 
+@asks
 def mlp(
-    data: Data,
-    out: Out,
+    asked: Asked,
     model: Backbone = "clip-l14",
     hidden: Annotated[
         int, typer.Option("--hidden", min=1, max=65_536, help="Units of the hidden layer.")
@@ -59,17 +48,6 @@ def mlp(
         Literal["fp32", "bf16"], typer.Option("--precision", help="Of the matrix products.")
     ] = "fp32",
     store: Store = None,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Train a small network for each category, all at once. The same command goes on after a kill.
 
@@ -77,14 +55,13 @@ def mlp(
     """
     from dataclasses import asdict
 
-    from vedette.cli.train.common import Asked
     from vedette.cli.train.heads import head_training
     from vedette.train.probe.mlp import MlpOptions
     from vedette.train.probe.outcome import ProbeOptions, mlp_outcome
 
     if not 0 < learning_rate < math.inf or not weight_decay < math.inf:
         raise UsageError("rates are positive numbers", hint="for example --learning-rate 2e-4")
-    probe = ProbeOptions(multi_label, unit, folds, seed)
+    probe = ProbeOptions(multi_label, unit, folds, asked.seed)
     options = MlpOptions(
         hidden=hidden,
         epochs=epochs,
@@ -94,22 +71,7 @@ def mlp(
         class_weights=class_weights,
         patience=patience or None,
         precision=precision,
-        seed=seed,
-    )
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
+        seed=asked.seed,
     )
     more = {"trainer": "mlp", **asdict(probe), **asdict(options)}
     with head_training(asked, model, store, more) as (one, with_embedding, features):

@@ -7,18 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-)
+from vedette.cli.train.common import Asked, asks
 from vedette.cli.train.heads import Backbone, Store
 from vedette.errors import UsageError
 
@@ -38,9 +27,9 @@ Folds = Annotated[
 ]
 
 
+@asks
 def probe(
-    data: Data,
-    out: Out,
+    asked: Asked,
     model: Backbone = "clip-l14",
     c: Annotated[
         float | None,
@@ -50,44 +39,17 @@ def probe(
     multi_label: MultiLabel = False,
     folds: Folds = 0,
     store: Store = None,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Fit logistic regression for each category: one direction, and how far along it is unsafe."""
     from dataclasses import asdict
 
-    from vedette.cli.train.common import Asked
     from vedette.cli.train.heads import head_training
     from vedette.train.probe.outcome import LogisticOptions, ProbeOptions, logistic_outcome
 
     if c is not None and not 0 < c < math.inf:
         raise UsageError(f"--c is a positive number, not {c:g}")
-    options = ProbeOptions(multi_label=multi_label, folds=folds, seed=seed)
+    options = ProbeOptions(multi_label=multi_label, folds=folds, seed=asked.seed)
     regression = LogisticOptions(c, class_weights)
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
-    )
     more = {"trainer": "probe", **asdict(options), **asdict(regression)}
     with head_training(asked, model, store, more) as (one, with_embedding, features):
         counted, outcome = logistic_outcome(with_embedding, features, options, regression, one.say)

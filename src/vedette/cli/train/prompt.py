@@ -6,18 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vedette.cli.data.common import Card, Data, Format, Labels
-from vedette.cli.train.common import (
-    CalibrationMethod,
-    Categories,
-    Config,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    SplitFile,
-    TargetOption,
-)
+from vedette.cli.train.common import Asked, asks
 from vedette.cli.train.heads import Backbone, Store
 
 # As PromptOptions has them, whose module is loaded with the command and not before.
@@ -25,9 +14,9 @@ _SAFE = "a safe image without {category}"
 _UNSAFE = "an unsafe image of {category}"
 
 
+@asks
 def prompt(
-    data: Data,
-    out: Out,
+    asked: Asked,
     model: Backbone = "clip-l14",
     form: Annotated[
         Literal["coop", "q16"],
@@ -58,23 +47,11 @@ def prompt(
         ),
     ] = 0,
     store: Store = None,
-    seed: Seed = 7,
-    split: SplitFile = None,
-    category: Categories = None,
-    calibration: CalibrationMethod = "auto",
-    target: TargetOption = "cost=1:1",
-    fmt: Format = "auto",
-    labels: Labels = None,
-    card: Card = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
-    config: Config = None,
 ) -> None:
     """Learn a safe and an unsafe prompt for each category. The same command goes on after a kill.
 
     At use no text tower is needed: the folder holds two directions for each category.
     """
-    from vedette.cli.train.common import Asked
     from vedette.cli.train.heads import head_training
     from vedette.models.registry import get
     from vedette.train.prompt.learning import check_options, learn_prompts
@@ -92,25 +69,10 @@ def prompt(
         unsafe_text=unsafe_text,
     )
     check_options(get(model).card, options)  # before an hour of embedding
-    asked = Asked(
-        data=data,
-        out=out,
-        fmt=fmt,
-        labels=labels,
-        card=card,
-        seed=seed,
-        split=split,
-        category=tuple(category or ()),
-        calibration=calibration,
-        target=target,
-        overwrite=overwrite,
-        quiet=quiet,
-        config=config,
-    )
     with head_training(asked, model, store, {"trainer": "prompt", **options.as_json()}) as (
         one,
         kept,
         features,
     ):
-        outcome = learn_prompts(kept, features, options, seed, one.place.state, one.say)
+        outcome = learn_prompts(kept, features, options, asked.seed, one.place.state, one.say)
         one.finish(outcome, kept)

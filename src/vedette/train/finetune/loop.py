@@ -23,11 +23,12 @@ from vedette.train.finetune.checkpoints import Progress
 from vedette.train.finetune.device import Device
 from vedette.train.finetune.evaluate import judged, validation
 from vedette.train.finetune.layers import Trained, groups, height, share_at, trained
-from vedette.train.finetune.loss import bce, entry_weights, tempered
+from vedette.train.finetune.loss import bce, tempered
 from vedette.train.finetune.network import Network
 from vedette.train.finetune.options import FineTuneOptions, Stage
 from vedette.train.finetune.pictures import Pictures
 from vedette.train.finishing import Epoch
+from vedette.train.weighing import weighing
 
 _LOOKS = 20
 """Steps between two looks at whether the loss is a number: on a GPU each look is a stop."""
@@ -68,11 +69,11 @@ class Loop:
         self._folder = folder
         self._say = say
         self._rows = examples.rows("train")
-        weights = entry_weights(
-            examples.targets[self._rows], examples.known[self._rows], options.class_weights
-        )
+        targets, known = examples.targets[self._rows], examples.known[self._rows]
         self._weights = np.zeros(examples.targets.shape, np.float32)
-        self._weights[self._rows] = weights
+        self._weights[self._rows] = weighing(targets, known, options.class_weights).of(
+            targets, known
+        )
         self._targets = tempered(examples.learned, options.temperature)
 
     def run(self) -> Progress:

@@ -8,29 +8,7 @@ import numpy as np
 
 from vedette.calibrate import log_odds, sigmoid
 from vedette.extras import require
-from vedette.train.examples import Bools
-from vedette.train.finetune.options import ClassWeights
 from vedette.types import Float32
-
-
-def entry_weights(targets: Bools, known: Bools, how: ClassWeights) -> Float32:
-    """What each label of each image counts for in the loss: float32 [n, labels].
-
-    ``balanced``: unsafe and safe images of a label weigh the same in sum, n / (2 n of the class),
-    as scikit-learn has it. 0 where the label is not known.
-
-    Args:
-        targets: bool [n, labels].
-        known: bool [n, labels].
-        how: see there.
-    """
-    weights = known.astype(np.float32)
-    if how == "none":
-        return weights
-    n = known.sum(axis=0)
-    unsafe = np.maximum((targets & known).sum(axis=0), 1)
-    safe = np.maximum((~targets & known).sum(axis=0), 1)
-    return np.asarray(weights * np.where(targets, n / (2 * unsafe), n / (2 * safe)), np.float32)
 
 
 def tempered(targets: Float32, temperature: float) -> Float32:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from vedette.errors import UnknownNameError, UsageError
+from vedette.train.weighing import ClassWeights
 
-ClassWeights = Literal["none", "balanced"]
 Augment = Literal["none", "light", "evasion", "strong"]
 Cache = Literal["auto", "memory", "disk", "none"]
 Precision = Literal["auto", "fp32", "bf16"]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from vedette.calibrate import sigmoid
 from vedette.errors import VedetteError
 from vedette.train.examples import Bools, Ints
-from vedette.train.probe.samples import Float64
+from vedette.train.weighing import Float64
 
 Array = NDArray[np.floating]
 STRENGTHS = tuple(float(c) for c in np.logspace(-4, 2, 13))

@@ -28,7 +28,8 @@ from vedette.extras import require
 from vedette.heads.base import Dense, Mlp
 from vedette.train.probe.checkpoint import Checkpoint
 from vedette.train.probe.grouped import NAMES, Adam, GroupedMlp, Precision, initial
-from vedette.train.probe.samples import ClassWeights, Samples, check_both, weighing
+from vedette.train.probe.samples import Samples, check_both
+from vedette.train.weighing import ClassWeights, weighing
 
 _ROWS = 1024
 """Images in one forward pass of the validation: bounds memory, not results."""
@@ -130,13 +131,15 @@ class _Run:
         weights = initial(train.labels, train.x.shape[1], options.hidden, options.seed)
         adam = Adam(options.learning_rate, options.weight_decay)
         self._net = GroupedMlp(weights, adam, options.precision)
-        weighed = weighing(train, options.class_weights)
+        weighed = weighing(train.targets, train.known, options.class_weights)
         self._x = torch.from_numpy(train.x).to(self._net.dtype)
         self._sign = _rows(torch, np.where(train.targets, 1, -1))
-        self._weight = _rows(torch, weighed.of(train))
+        self._weight = _rows(torch, weighed.of(train.targets, train.known))
         self._held_out = validation
         self._held_out_x = torch.from_numpy(validation.x)
-        self._held_out_weight = weighed.of(validation).astype(np.float64).T
+        self._held_out_weight = (
+            weighed.of(validation.targets, validation.known).astype(np.float64).T
+        )
         # A class that is not there says nothing about when to stop.
         self._stops = validation.both() & (options.patience is not None)
         self.active = list(range(len(train.labels)))

@@ -20,14 +20,8 @@ from vedette.train.finishing import Epoch, Outcome
 from vedette.train.probe.folds import cross_validated, folds_of, out_of_fold
 from vedette.train.probe.logistic import Fitted, fit, fit_best, standard
 from vedette.train.probe.mlp import MlpOptions, Seen, Trained, train_mlp
-from vedette.train.probe.samples import (
-    ClassWeights,
-    Samples,
-    check_both,
-    predominant,
-    samples_of,
-    weighing,
-)
+from vedette.train.probe.samples import Samples, check_both, predominant, samples_of
+from vedette.train.weighing import ClassWeights, weighing
 from vedette.types import Float32
 
 Say = Callable[[str], None]
@@ -170,8 +164,9 @@ def _fitted(
 ) -> tuple[TrainedMlp, dict[str, float]]:
     check_both(train)
     by = standard(train.x)
-    x, weighed = by(train.x), weighing(train, options.class_weights)
-    weights = weighed.of(train).astype(np.float64)
+    x = by(train.x)
+    weighed = weighing(train.targets, train.known, options.class_weights)
+    weights = weighed.of(train.targets, train.known).astype(np.float64)
     count = len(train.labels)
     strength = np.full(count, _USUAL if options.strength is None else options.strength)
     # A class that is not there says nothing about which strength is best.
@@ -183,7 +178,7 @@ def _fitted(
             x, train.targets[:, given], weights[:, given], strength[given]
         )
     if len(choose):
-        other = weighed.of(validation).astype(np.float64)
+        other = weighed.of(validation.targets, validation.known).astype(np.float64)
         best = fit_best(
             x,
             train.targets[:, choose],

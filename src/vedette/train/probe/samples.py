@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vedette.errors import UsageError, VedetteError
 from vedette.train.examples import Bools, Examples, Ints
 from vedette.types import Float32
 
-ClassWeights = Literal["none", "balanced"]
-Float64 = NDArray[np.float64]
 _FINITE_HINT = "look at the backbone: vedette embed DATA --model MODEL makes its embeddings anew"
 _LEAST_NORM = 1e-12
 
@@ -93,35 +89,6 @@ def predominant(examples: Examples) -> Examples:
     counting as safe for them, it is left out there. Safe images are safe for every label.
     """
     return replace(examples, known=examples.known & (examples.targets | ~examples.unsafe[:, None]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Weighing:
-    """How much an image of each class counts for each label."""
-
-    safe: Float64
-    """float64 [labels]"""
-    unsafe: Float64
-    """float64 [labels]"""
-
-    def of(self, samples: Samples) -> Float32:
-        """float32 [n, labels]: 0 where an image's class is not known."""
-        weights = np.where(samples.targets, self.unsafe, self.safe)
-        return (samples.known * weights).astype(np.float32)
-
-
-def weighing(train: Samples, given: ClassWeights) -> Weighing:
-    """What images count for in the loss of each label.
-
-    ``balanced`` gives both classes of a label the same sum, n / (2 * images of the class), as
-    scikit-learn's ``class_weight="balanced"`` does; n are the images whose class is known.
-    """
-    ones = np.ones(len(train.labels))
-    if given == "none":
-        return Weighing(ones, ones)
-    n = train.known.sum(axis=0)
-    unsafe = (train.known & train.targets).sum(axis=0)
-    return Weighing(n / np.maximum(2 * (n - unsafe), 1), n / np.maximum(2 * unsafe, 1))
 
 
 def check_both(samples: Samples) -> None:
