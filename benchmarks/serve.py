@@ -9,7 +9,8 @@ sync of the disk for all that come at once, the audit in SQLite; and, where it s
 ``--no-hardened``, like the peer and the default of ``vedette scan``.
 
 latency     one caller: p50 of a request against ``Scanner.scan`` on the same bytes; target 1.5 x
-throughput  32 callers: images/s against ``Scanner.scan_many`` (0.8 x) and the peer (4 x)
+throughput  32 callers: images/s against ``Scanner.scan_many`` (0.8 x), the peer, and, where
+            ``--opennsfw2`` names a Python that has it, ``serve_peer_opennsfw2.py`` (4 x either)
 overload    three times the capacity: only 200 and 503; p99 of those let in against the bound
             (queue / pace, 3 x); memory; back to normal within 5 s
 soak        many requests: growth of the resident memory after the first tenth (3 %)
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +100,10 @@ def service(*, hardened: bool) -> Iterator[Running]:
 
 
 @contextmanager
-def peer() -> Iterator[Running]:
-    """``serve_peer.py`` as a process."""
+def peer(python: str, script: str) -> Iterator[Running]:
+    """A peer as a process, in an environment that has what it needs."""
     with tempfile.TemporaryDirectory() as scratch, _free_port() as port:
-        command = [sys.executable, str(HERE / "serve_peer.py"), str(port)]
+        command = [python, str(HERE / script), str(port)]
         with _process(command, port, Path(scratch)) as pid:
             yield Running(port, pid, "/scan", True, Path(scratch))
 
@@ -173,7 +174,10 @@ def latency(files: list[Path], rounds: int, requests: int) -> None:
         )
 
 
-def throughput(files: list[Path], rounds: int, requests: int) -> None:
+def throughput(files: list[Path], rounds: int, requests: int, opennsfw2: str | None) -> None:
+    peers = {"nudenet": (sys.executable, "serve_peer.py")}
+    if opennsfw2:
+        peers["opennsfw2"] = (opennsfw2, "serve_peer_opennsfw2.py")
     many = (files * -(-requests // len(files)))[:requests]
     rates: dict[str, list[float]] = {}
 
@@ -182,23 +186,25 @@ def throughput(files: list[Path], rounds: int, requests: int) -> None:
         assert sum(record.failure is None for record in one.scan_many(many)) == requests
         rates.setdefault(f"scan {name}", []).append(requests / (time.perf_counter() - began))
 
-    def served(name: str, running: Running) -> None:
-        told = running.load(files, concurrency=32, requests=requests)
+    def served(name: str, running: Running, count: int = requests) -> None:
+        told = running.load(files, concurrency=32, requests=count)
         rates.setdefault(name, []).append(all_good(told))
 
     with (
         service(hardened=True) as guarded,
         service(hardened=False) as inline,
-        peer() as other,
         scanner(hardened=True) as scan_guarded,
         scanner(hardened=False) as scan_inline,
+        ExitStack() as stack,
     ):
+        others = {name: stack.enter_context(peer(*one)) for name, one in peers.items()}
         for place in range(rounds + 1):
             bare("hardened", scan_guarded)
             served("service hardened", guarded)
             bare("inline", scan_inline)
             served("service inline", inline)
-            served("peer", other)
+            for name, other in others.items():
+                served(f"peer {name}", other, requests // 4 if name == "opennsfw2" else requests)
             if not place:
                 rates.clear()  # the first one is to warm up
     middle = {name: statistics.median(found) for name, found in rates.items()}
@@ -206,12 +212,18 @@ def throughput(files: list[Path], rounds: int, requests: int) -> None:
         print(f"throughput, {name}: {rate:.1f} images/s")
     for name in FORMS:
         ours = [f"{place:.2f}" for place in _ratios(rates, f"service {name}", f"scan {name}")]
-        against = [f"{place:.2f}" for place in _ratios(rates, f"service {name}", "peer")]
         print(
             f"throughput, {name}: {ours[1]} x vedette scan ({ours[0]} to {ours[2]}; target at "
-            f"least 0.8 x), {against[1]} x the peer ({against[0]} to {against[2]}; target 4 x)",
+            "least 0.8 x)",
             flush=True,
         )
+        for one in peers:
+            low, half, high = _ratios(rates, f"service {name}", f"peer {one}")
+            print(
+                f"throughput, {name}: {half:.2f} x the service over {one} ({low:.2f} to "
+                f"{high:.2f}; target 4 x one of them)",
+                flush=True,
+            )
 
 
 def _ratios(rates: dict[str, list[float]], ours: str, theirs: str) -> tuple[float, float, float]:
@@ -292,6 +304,7 @@ def main() -> None:
     parser.add_argument("photos", nargs="?", type=Path, help="JPEGs; else 640 x 480 are drawn")
     parser.add_argument("--quick", action="store_true", help="a trial: its figures mean little")
     parser.add_argument("--only", nargs="+", default=["latency", "throughput", "overload", "soak"])
+    parser.add_argument("--opennsfw2", metavar="PYTHON", help="of an environment that has it")
     parser.add_argument("--soak", type=int, default=200_000, help="requests of the soak")
     args = parser.parse_args()
     rounds, alone, together, seconds = (2, 20, 64, 8.0) if args.quick else (7, 100, 640, 60.0)
@@ -304,7 +317,7 @@ def main() -> None:
         if "latency" in args.only:
             latency(files, rounds, alone)
         if "throughput" in args.only:
-            throughput(files, rounds, together)
+            throughput(files, rounds, together, args.opennsfw2)
         if "overload" in args.only:
             overload(files, seconds, together)
         if "soak" in args.only:

@@ -65,6 +65,8 @@ class Line:
 
     async def ask(self, request: bytes) -> int:
         """The status of the answer; 0: none came."""
+        if self._ends is not None and self._ends[0].at_eof():
+            self.close()  # idle for so long that the server has closed it, as any client sees
         try:
             if self._ends is None:
                 self._ends = await asyncio.open_connection("127.0.0.1", self._port)

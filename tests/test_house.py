@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     # A module imports from its own layer and from those above it in this list, never from below.
     ("types", "errors", "extras", "settings", "taxonomy", "text"),
     (
-        *("fetch", "decode", "scores", "calibrate", "policy", "wire"),
+        *("fetch", "decode", "scores", "calibrate", "policy", "policy_toml", "wire"),
         *(
             "perceptual",
             "sniff",
@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
             "video",
             "hardened",
             "decode_worker",
+            "watchdog",
         ),
     ),
     ("backends", "compile", "data", "formats", "heads", "hub", "models", "networks", "sinks"),

@@ -13,7 +13,6 @@ import queue
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from vedette.errors import CODES, DecodeError, FetchError, ItemError, UsageError
 from vedette.fetch import open_regular, shown
 from vedette.sniff import HEAD_BYTES, sniff
 from vedette.types import Failure, Image, Item
+from vedette.watchdog import Watchdog
 
 _GRACE_S = 2.0
 """How long past its limit a worker may answer, so that its own, better message wins."""
@@ -46,6 +46,7 @@ class HardenedDecoder:
             )
         self._options = options
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        self._watchdog = Watchdog()
         self._closed = False
 
     def frames(self, item: Item) -> Iterator[Image]:
@@ -81,6 +82,7 @@ class HardenedDecoder:
         with suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().kill()
+        self._watchdog.close()
 
     def _worker(self) -> _Worker:
         """An idle worker that lives, or a new one."""
@@ -90,7 +92,7 @@ class HardenedDecoder:
                 if worker.alive():
                     return worker
                 worker.kill()
-        return _Worker(self._options)
+        return _Worker(self._options, self._watchdog)
 
     def _sha256(self, data: bytes | Path) -> str | None:
         """Of a file that cost a worker: what it takes to recognise it elsewhere."""
@@ -121,8 +123,9 @@ class HardenedDecoder:
 class _Worker:
     """One child process and the wire to it."""
 
-    def __init__(self, options: DecodeOptions) -> None:
+    def __init__(self, options: DecodeOptions, watchdog: Watchdog) -> None:
         self._limits = options.limits
+        self._watchdog = watchdog
         self._wire, theirs = Pipe(duplex=True)
         command = [sys.executable, "-P", "-m", "vedette.decode_worker", str(theirs.fileno())]
         self._process = subprocess.Popen(
@@ -175,25 +178,16 @@ class _Worker:
     @contextmanager
     def _at_most(self, seconds: float) -> Iterator[None]:
         """Sends and receives inside end after ``seconds``; what goes wrong is a DecodeError."""
-        # A worker may stop in the middle of a message, where poll() cannot help: the timer kills
+        # A worker may stop in the middle of a message, where poll() cannot help: the watchdog kills
         # it, and the call on the wire ends with an error.
-        timed_out = threading.Event()
-
-        def give_up() -> None:
-            timed_out.set()
-            self._process.kill()
-
-        timer = threading.Timer(min(max(seconds, 0.0), threading.TIMEOUT_MAX), give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except Exception as error:  # a hostile answer may provoke anything
-            if timed_out.is_set():
-                raise DecodeError("the decoder was stopped at its limit", code="timeout") from error
-            raise self._crash() from error
-        finally:
-            timer.cancel()
+        with self._watchdog.at_most(seconds, self._process.kill) as watch:
+            try:
+                yield
+            except Exception as error:  # a hostile answer may provoke anything
+                if not watch.expired:
+                    raise self._crash() from error
+                told = "the decoder was stopped at its limit"
+                raise DecodeError(told, code="timeout") from error
 
     def _crash(self) -> DecodeError:
         with suppress(subprocess.TimeoutExpired):  # its own end tells more than our kill

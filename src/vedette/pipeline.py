@@ -23,7 +23,7 @@ from vedette.data.memory import Scannable, as_item
 from vedette.decode import DecodeOptions, Decoder, InlineDecoder
 from vedette.errors import DecodeError, InferError, ItemError, UsageError
 from vedette.job import Job
-from vedette.models.base import Classifier, ModelOptions, Prepared
+from vedette.models.base import Classifier, ModelCard, ModelOptions, Prepared
 from vedette.models.registry import build, check_commercial
 from vedette.models.scope import parse_scope
 from vedette.policy import Policy, load_policy
@@ -64,24 +64,9 @@ class Scanner:
     ) -> None:
         options: ScanOptions = validated(settings.scan, "scan options")
         self.policy = policy if isinstance(policy, Policy) else load_policy(policy)
-        self.model = (
-            build(
-                model,
-                ModelOptions(
-                    options.backend,
-                    options.precision,
-                    settings.commercial,
-                    parse_scope(options.scope),
-                ),
-            )
-            if isinstance(model, str)
-            else model
-        )
-        if settings.commercial:
-            check_commercial(self.model.card)
-        _check_scope(self.policy, self.model)
+        self.model = classifier(model, settings)
         self._calibration = _calibration_for(self.model, calibration)
-        _check_calibration(self.policy, self.calibrated)
+        check_policy(self.policy, self.model.card, self.calibrated)
         self._options = options
         self.decoder = decoder_for(self.model, settings)
         workers = options.workers or cores()
@@ -271,12 +256,37 @@ class Scanner:
         return predictions
 
 
-def _check_scope(policy: Policy, model: Classifier) -> None:
-    """Refuse a policy of which the model can see nothing: it would flag, or pass, everything.
+def classifier(model: str | Classifier, settings: Settings) -> Classifier:
+    """The model of that name, loaded as the settings have it; a Classifier is taken as it is.
 
-    One that asks about nothing, which no file can be, is for embeddings: it allows no image.
+    Raises:
+        VedetteError: it cannot be loaded; ``commercial``: its terms do not admit what is asked.
     """
-    card = model.card
+    if isinstance(model, str):
+        scan = settings.scan
+        how = ModelOptions(
+            scan.backend, scan.precision, settings.commercial, parse_scope(scan.scope)
+        )
+        model = build(model, how)
+    if settings.commercial:
+        check_commercial(model.card)
+    return model
+
+
+def check_policy(policy: Policy, card: ModelCard, calibrated: str | None) -> None:
+    """Refuse a policy over scores that it was not made for: it would flag, or pass, everything.
+
+    A policy that asks about nothing, which no file can be, is for embeddings: it allows no image.
+
+    Args:
+        policy: to decide by.
+        card: of the model.
+        calibrated: name of the calibration that the scores state; None: they are not calibrated.
+
+    Raises:
+        UsageError: the model can see nothing that the policy asks about; ``bad_calibration``: its
+            thresholds were chosen on other probabilities than these.
+    """
     if policy.asks_about and policy.asks_about.isdisjoint(card.covered):
         raise UsageError(
             f"{card.id} can see nothing that the policy {policy.id} asks about",
@@ -284,16 +294,12 @@ def _check_scope(policy: Policy, model: Classifier) -> None:
             if card.covered
             else "it gives embeddings and judges nothing: train a head over it, vedette train",
         )
-
-
-def _check_calibration(policy: Policy, calibrated: str | None) -> None:
-    """Refuse thresholds that were chosen on other probabilities than these."""
     if policy.calibrated is not None and policy.calibrated != calibrated:
         raise UsageError(
             f"the thresholds of {policy.id} are for scores calibrated by {policy.calibrated!r}, "
             f"and these are {f'calibrated by {calibrated!r}' if calibrated else 'not calibrated'}",
             code="bad_calibration",
-            hint="give the calibration.json that was written with the policy: --calibration FILE",
+            hint="use the model and the calibration.json that the policy was written with",
         )
 
 

@@ -46,6 +46,9 @@ class CountingLimiter:
     admitted: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def limits(self, caller: Caller) -> bool:
+        return True
+
     def admit(self, caller: Caller, images: int) -> float:
         with self.lock:
             if self.admitted + images > self.allowance:
@@ -74,6 +77,7 @@ class FixedLists:
     """Hits by SHA-256."""
 
     hits: dict[str, Listed] = field(default_factory=dict)
+    empty: bool = False
 
     def check(self, item: Item, sha256: str) -> Listed | None:
         return self.hits.get(sha256)

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.classifiers import Habit
 from tests.pictures import drawn, encoded
+from vedette.calibrate import Calibration, Calibrator, sigmoid
 from vedette.errors import UnknownNameError, UsageError
+from vedette.models.registry import entries
 from vedette.pipeline import Scanner
 from vedette.policy import load_policy
-from vedette.serve.engine import Engine
+from vedette.serve.engine import _ENTERING_S, Engine
 from vedette.serve.pace import Pace
 from vedette.serve.refusals import Refusal
 from vedette.settings import ScanOptions, Settings
+from vedette.taxonomy import Category
 from vedette.types import Image, Item, Record
 
 POLICY = load_policy("default")
 FEW_THREADS = Settings(scan=ScanOptions(workers=2))
 PNG = encoded(drawn(1))
+STRANGE = Calibration("strange", "m@1", {"Hate": Calibrator("temperature", (2.0,))})
 
 
 def items(count: int) -> list[Item]:
@@ -87,6 +95,29 @@ def test_an_unknown_model_and_an_empty_engine_are_refused() -> None:
     assert engine.load.waiting == 0
 
 
+def test_each_model_has_its_own_calibration_and_none_is_left_over() -> None:
+    curve = {"Hate": Calibrator("platt", (0.0, -9.0))}
+    mine = Calibration("mine", entries()["dummy"].card.model, curve)
+    other = Habit(lambda batch: None)
+    other.card = replace(other.card, id="other")
+
+    engine = Engine(["dummy", other], Settings(), 8, [mine])
+    (record,) = asyncio.run(engine.scan(items(1), "dummy", POLICY, 30))
+    (plain,) = asyncio.run(engine.scan(items(1), other.card.id, POLICY, 30))
+    engine.close()
+
+    assert engine.calibrated == {"dummy": "mine", other.card.id: None}
+    assert record.scores is not None
+    assert record.scores[Category.HATE] == pytest.approx(float(sigmoid(np.array(-9.0))), abs=1e-6)
+    assert record.scores.calibrated == "mine"
+    assert plain.scores is not None
+    assert plain.scores.calibrated is None
+    for wrong, told in (([mine, mine], "2 calibrations"), ([STRANGE], "not served")):
+        with pytest.raises(UsageError, match=told) as caught:
+            Engine(["dummy"], Settings(), 8, wrong)
+        assert caught.value.code == "bad_calibration"
+
+
 def test_warming_runs_the_model() -> None:
     model = Habit(lambda batch: None)
     engine = Engine([model], Settings(), 8)
@@ -116,6 +147,37 @@ def test_past_the_bound_images_are_refused_at_once(gate: Gate) -> None:
         assert gate.engine.load.waiting == 0
 
     asyncio.run(run())
+
+
+def test_who_is_let_in_has_a_place_until_it_is_admitted_or_for_a_moment() -> None:
+    engine = Engine(["dummy"], Settings(), 4)
+
+    def is_open() -> bool:
+        with suppress(Refusal), engine.entered():
+            return True
+        return False
+
+    with ExitStack() as inside:
+        for _ in range(3):
+            inside.enter_context(engine.entered())
+        with engine.entered():
+            assert not is_open()
+        assert is_open()  # it has ended without an image
+        inside.enter_context(engine.entered())
+        with engine.room(1):
+            assert not is_open()  # its place at the door is its place in the queue now
+        assert is_open()
+        inside.enter_context(engine.entered())
+        assert not is_open()
+        time.sleep(1.2 * _ENTERING_S)  # four whose bodies do not come
+        assert is_open()
+        refused = engine.load.refused
+        engine.drain()
+        assert not is_open()
+    engine.close()
+
+    assert refused == 3
+    assert engine.load.waiting == 0
 
 
 def test_a_request_larger_than_the_bound_is_admitted_alone(gate: Gate) -> None:

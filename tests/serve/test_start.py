@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 import socket
@@ -11,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,11 +21,16 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.pictures import drawn, encoded
+from vedette.calibrate import Calibration, Calibrator
 from vedette.cli import app as cli
 from vedette.errors import PolicyError, UsageError
+from vedette.models.registry import entries
+from vedette.policy import load_policy
+from vedette.policy_toml import policy_toml
 from vedette.serve.options import RequestLimits, ServeOptions
-from vedette.serve.start import listen, policies_of, within
+from vedette.serve.start import calibrations_of, listen, policies_of, within
 from vedette.settings import Limits, Settings
+from vedette.taxonomy import Category
 
 PNG = encoded(drawn(1))
 KIND = {"content-type": "image/png"}
@@ -85,6 +93,25 @@ def test_it_says_where_it_is_answers_and_ends_in_order(tmp_path: Path) -> None:
     assert "Traceback" not in log
     assert all(line.startswith("{") for line in log.splitlines())
     assert (tmp_path / "vedette-service.sqlite").exists()
+
+
+def test_scores_are_calibrated_by_the_file_of_the_model(tmp_path: Path) -> None:
+    curves = {category.value: Calibrator("platt", (0.0, -9.0)) for category in Category}
+    mine = Calibration("mine", entries()["dummy"].card.model, curves)
+    (tmp_path / "mine.json").write_text(json.dumps(mine.as_json()))
+    policy = replace(load_policy("default"), name="house", calibrated="mine")
+    (tmp_path / "house.toml").write_text(policy_toml(policy))
+    with program(
+        tmp_path, "--open", "--calibration", "mine.json", "--policy", "house.toml"
+    ) as running:
+        (record,) = running.scan().json()["records"]
+        (model,) = httpx.get(f"{running.url}/v1/models").json()["data"]
+
+    assert record["calibrated"] == model["calibrated"] == "mine"
+    told = pytest.approx(1 / (1 + math.exp(9)), abs=1e-6)
+    assert record["scores"] == dict.fromkeys(curves, told)
+    assert record["action"] == "allow"
+    assert record["policy"] == policy.id
 
 
 def test_without_open_a_key_is_needed_and_sigterm_ends_in_order_too(tmp_path: Path) -> None:
@@ -225,3 +252,18 @@ def test_nothing_is_decoded_for_longer_than_its_request() -> None:
     limits = within(Settings(limits=Limits(seconds=3)), options).limits
 
     assert (limits.seconds, limits.video_seconds) == (3, 7)
+
+
+def test_the_services_own_calibrations_win_over_that_of_the_settings(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        mine = Calibration(name, "dummy@1", {"Hate": Calibrator("temperature", (2.0,))})
+        (tmp_path / name).write_text(json.dumps(mine.as_json()))
+    both = ServeOptions(calibrations=(str(tmp_path / "two"),))
+    settings = Settings(calibration=str(tmp_path / "one"))
+
+    assert [one.name for one in calibrations_of(settings, ServeOptions())] == ["one"]
+    assert [one.name for one in calibrations_of(settings, both)] == ["two"]
+    assert calibrations_of(Settings(), ServeOptions()) == []
+    with pytest.raises(UsageError) as caught:
+        calibrations_of(Settings(calibration=str(tmp_path / "none")), ServeOptions())
+    assert caught.value.code == "not_found"

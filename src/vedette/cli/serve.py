@@ -25,6 +25,10 @@ def serve(
         list[str] | None,
         typer.Option("--policy", "-p", help="A preset or a file. Repeatable. [all presets]"),
     ] = None,
+    calibration: Annotated[
+        list[str] | None,
+        typer.Option("--calibration", help="A file of `vedette calibrate`. Repeatable."),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes; each has its own models.")
     ] = 1,
@@ -81,6 +85,7 @@ def serve(
         "port": port,
         "models": tuple(model) if model else None,
         "policies": tuple(policy) if policy else None,
+        "calibrations": tuple(calibration) if calibration else None,
         "database": database,
         "spool": spool,
         "open": open_ or None,
@@ -93,7 +98,7 @@ def serve(
     given = {name: value for name, value in chosen.items() if value is not None}
     options = checked(dataclasses.replace(load_options(config), **given))  # type: ignore[arg-type]
     policies = policies_of(options.policies)  # what is misspelt is told before models are loaded
-    listening = listen(options)
+    listening = listen(options, workers)
     address, bound = listening.getsockname()[:2]
     scheme = "https" if options.tls_certificate else "http"
     shown = f"[{address}]" if ":" in address else address

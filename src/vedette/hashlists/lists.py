@@ -73,6 +73,11 @@ class HashLists:
             self._thread.start()
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing to ask."""
+        return not self._loaded.files
+
+    @property
     def lists(self) -> list[HashList]:
         """Those that are asked now, by name."""
         found = (one for _, one in self._loaded.files.values())

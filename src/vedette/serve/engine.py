@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from vedette.backends.base import cores
+from vedette.calibrate import Calibration
 from vedette.errors import UnknownNameError, UsageError
 from vedette.models.base import Classifier, ModelCard
-from vedette.pipeline import Scanner
+from vedette.pipeline import Scanner, classifier
 from vedette.policy import Policy, Rule
 from vedette.serve.pace import Pace
 from vedette.serve.refusals import Refusal
@@ -28,8 +30,14 @@ from vedette.types import Item, Record
 
 _EVERYTHING = Policy("serve", "1", {category: Rule(None, 1.0) for category in Category})
 """Records are decided again under the caller's own policy: scores do not depend on one."""
+_ENTERING_S = 0.5
+"""How long a place is kept for a request that was let in: a slow body must not hold one."""
 _LEAST_RETRY_S = 1.0
 _MOST_RETRY_S = 60.0
+
+
+def _bad(told: str, hint: str) -> UsageError:
+    return UsageError(told, code="bad_calibration", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +85,20 @@ class Engine:
             here.
         settings: limits and options of the pipeline; hardened decoding is the caller's to set.
         bound: images admitted and not yet answered, at most.
+        calibrations: of ``vedette calibrate``, each for one of the models.
 
     Raises:
-        VedetteError: a model cannot be loaded.
+        VedetteError: a model cannot be loaded; ``bad_calibration``: one that is for none of them,
+            or two for the same.
     """
 
-    def __init__(self, models: Sequence[str | Classifier], settings: Settings, bound: int) -> None:
+    def __init__(
+        self,
+        models: Sequence[str | Classifier],
+        settings: Settings,
+        bound: int,
+        calibrations: Sequence[Calibration] = (),
+    ) -> None:
         if not models:
             raise UsageError("a service without a model", hint="name one with --model")
         if bound < 1:
@@ -92,14 +108,28 @@ class Engine:
         self._bound = bound
         self._waiting = 0
         self._refused = 0
+        self._entering: dict[object, float] = {}
+        """Requests that were let in and have no image admitted yet, oldest first, and when that
+        was, of ``time.monotonic()``."""
         self._pace = Pace()
         self._draining = False
         self._closed = False
         try:
             for model in models:
                 name = model if isinstance(model, str) else model.card.id
-                if name not in self._scanners:
-                    self._scanners[name] = Scanner(model, _EVERYTHING, settings)
+                if name in self._scanners:
+                    continue
+                loaded = classifier(model, settings)
+                mine = [one for one in calibrations if one.model == loaded.card.model]
+                if len(mine) > 1:
+                    raise _bad(f"{len(mine)} calibrations are for {name}", "give one of them")
+                curves = mine[0] if mine else None
+                self._scanners[name] = Scanner(loaded, _EVERYTHING, settings, curves)
+            known = [card.model for card in self.models.values()]
+            for one in calibrations:
+                if one.model not in known:
+                    told = f"the calibration {one.name} is for {one.model}, which is not served"
+                    raise _bad(told, f"served are {', '.join(known)}")
         except Exception:
             self.close()
             raise
@@ -109,6 +139,11 @@ class Engine:
     def models(self) -> Mapping[str, ModelCard]:
         """Cards by the name that callers use."""
         return {name: scanner.model.card for name, scanner in self._scanners.items()}
+
+    @property
+    def calibrated(self) -> Mapping[str, str | None]:
+        """By the model's name: the calibration that its scores state; None: they have none."""
+        return {name: scanner.calibrated for name, scanner in self._scanners.items()}
 
     @property
     def load(self) -> Load:
@@ -132,6 +167,30 @@ class Engine:
             for future in [scanner.submit(item) for _ in range(2 * cores())]:
                 future.result()
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let a request in that may have an image, before its body is read; the block is all of it.
+
+        Room for an image is counted until it is admitted, for a moment at most: else all who come
+        while one place is free would be let in, each to be refused later, when it has cost its
+        body and its parsing.
+
+        Raises:
+            Refusal: ``overloaded``, ``shutting_down``.
+        """
+        me = object()
+        with self._lock:
+            now = time.monotonic()
+            while self._entering and next(iter(self._entering.values())) < now - _ENTERING_S:
+                self._admitted()
+            self._check(1, len(self._entering))
+            self._entering[me] = now
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._entering.pop(me, None)
+
     def check_room(self, images: int) -> None:
         """Refuse now what would be refused later, before its bytes are fetched or decoded.
 
@@ -151,6 +210,7 @@ class Engine:
             self._check(images)
             self._pace.passed(busy=self._waiting > 0)
             self._waiting += images
+            self._admitted()
         return Room(self, images)
 
     async def scan(
@@ -224,13 +284,19 @@ class Engine:
             raise UnknownNameError("model", name, self._scanners)
         return self._scanners[name]
 
-    def _check(self, images: int) -> None:
-        """Whether there is room; called under the lock."""
+    def _admitted(self) -> None:
+        """The request that was let in first is at the door no more; called under the lock."""
+        if self._entering:
+            del self._entering[next(iter(self._entering))]
+
+    def _check(self, images: int, coming: int = 0) -> None:
+        """Whether there is room beside who waits and who comes; called under the lock."""
         if self._draining:
             raise self._going()
         # A request larger than the bound is admitted alone: it could never be otherwise.
-        over = self._waiting + images - self._bound
-        if images and self._waiting and over > 0:
+        before = self._waiting + coming
+        over = before + images - self._bound
+        if images and before and over > 0:
             self._refused += images
             wait = over / self._pace.rate if self._pace.rate else _LEAST_RETRY_S
             raise Refusal(

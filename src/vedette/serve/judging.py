@@ -18,10 +18,10 @@ from typing import Any
 from vedette import wire
 from vedette.errors import ItemError, UnknownNameError, UsageError, VedetteError
 from vedette.fetch import fetch_error, open_regular
+from vedette.pipeline import check_policy
 from vedette.policy import Policy
 from vedette.serve.context import Asked
 from vedette.serve.engine import Room
-from vedette.serve.hashing import policy_hash
 from vedette.serve.metrics import Metrics
 from vedette.serve.refusals import Refusal
 from vedette.serve.services import Decision, Listed, Services
@@ -80,7 +80,9 @@ async def judge(
         async with asyncio.timeout(asked.seconds):
             # Admitted before the lists are asked: a perceptual one has to decode the picture.
             with services.engine.room(len(items)) as room:
-                checked = await asyncio.to_thread(_listed, services, items)
+                checked = [_Checked()] * len(items)
+                if not services.lists.empty:
+                    checked = await asyncio.to_thread(_listed, services, items)
                 records = await _decided(services, asked, items, name, policy, checked, room)
             hits = [one.hit for one in checked]
             decisions = await asyncio.to_thread(
@@ -166,6 +168,8 @@ async def count(services: Services, asked: Asked, images: int) -> None:
     Raises:
         Refusal: ``rate_limited``.
     """
+    if not services.limiter.limits(asked.caller):
+        return
     wait = await asyncio.to_thread(services.limiter.admit, asked.caller, images)
     if wait > 0:
         told = "the key has asked for more images than it may"
@@ -173,25 +177,16 @@ async def count(services: Services, asked: Asked, images: int) -> None:
 
 
 def check_scope(services: Services, model: str, policy: Policy) -> None:
-    """Refuse a model that is not here, or that sees nothing of what the policy asks about.
+    """Refuse a model that is not here, or over whose scores the policy cannot decide.
 
     Raises:
-        UnknownNameError, UsageError.
+        UnknownNameError: no such model here.
+        UsageError: see :func:`vedette.pipeline.check_policy`.
     """
     cards = services.engine.models
     if model not in cards:
         raise UnknownNameError("model", model, cards)
-    if policy.asks_about.isdisjoint(cards[model].covered):
-        raise UsageError(
-            f"{model} can see nothing that the policy {policy.id} asks about",
-            hint=f"it covers {', '.join(cards[model].covered)}: use another policy or model",
-        )
-    if policy.calibrated is not None and policy.calibrated != cards[model].calibrated:
-        raise UsageError(
-            f"the thresholds of {policy.id} are for scores that {model} does not give",
-            code="bad_calibration",
-            hint="use the policy with the model that it was written with",
-        )
+    check_policy(policy, cards[model], services.engine.calibrated[model])
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +267,7 @@ def _kept(
     """The decisions on some records, once they are kept."""
     cards = services.engine.models.values()
     weights = {card.model: card.sha256 for card in cards}
-    hashed = policy_hash(policy)
+    hashed = services.policy_sha256(policy)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     made: list[Decision] = []
     for record, hit, subject in zip(records, hits, subjects, strict=True):

@@ -112,9 +112,13 @@ class RateLimiter:
         self._settler = ThreadPoolExecutor(1, "vedette-rates")
         self._ticker: threading.Thread | None = None
 
+    def limits(self, caller: Caller) -> bool:
+        """Whether the caller has a rate at all."""
+        return self._rate(caller) is not None
+
     def admit(self, caller: Caller, images: int) -> float:
         """Count ``images`` for the caller: 0, or after how many seconds to try again."""
-        rate = self._default if caller.rate is None else caller.rate
+        rate = self._rate(caller)
         if rate is None:
             return 0.0
         while True:
@@ -148,6 +152,10 @@ class RateLimiter:
             self._ticker.join()
         self.settle()
         self._settler.shutdown()
+
+    def _rate(self, caller: Caller) -> float | None:
+        """Images per second that a caller may ask for; None: any number."""
+        return self._default if caller.rate is None else caller.rate
 
     def _bucket(self, key_id: str, rate: float) -> _Bucket:
         if self._ticker is None:

@@ -12,12 +12,12 @@ import re
 import time
 import traceback
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 from vedette.extras import require
 from vedette.serve.body import Body, Held, Message, Receive, Send
 from vedette.serve.metrics import Metrics
-from vedette.serve.options import RequestLimits
 from vedette.serve.refusals import Refusal, body_of, headers_of
 from vedette.serve.services import Services
 
@@ -32,6 +32,8 @@ _HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_SCANS = frozenset({"/v1/scan", "/v1/scan/video", "/v1/moderations"})
+"""Paths whose requests need room in the queue, and are refused before their bodies are read."""
 _SLOW = 408
 _GONE = 499
 """For the log: nobody was there to be answered."""
@@ -39,15 +41,16 @@ _GONE = 499
 
 def install(app: Any, services: Services) -> None:
     """Put the middleware around an application."""
-    app.add_middleware(Outer, limits=services.options.limits, metrics=Metrics.shared())
+    app.add_middleware(Outer, services=services, metrics=Metrics.shared())
 
 
 class Outer:
     """Around everything else, the error handlers included."""
 
-    def __init__(self, app: Any, limits: RequestLimits, metrics: Metrics) -> None:
+    def __init__(self, app: Any, services: Services, metrics: Metrics) -> None:
         self._app = app
-        self._limits = limits
+        self._engine = services.engine
+        self._limits = limits = services.options.limits
         self._metrics = metrics
         self._held = Held(limits.held_bytes)
         self._disconnect = require("starlette.requests", extra="serve").ClientDisconnect
@@ -68,7 +71,10 @@ class Outer:
                 raise Refusal("the body's length is told in two ways", code="usage")
             if len(scope["headers"]) > self._limits.header_count:
                 raise Refusal("too many header lines", code="usage")
-            await self._app(scope, body.receive, answer.pass_on)
+            # Here, and not in the endpoints: what refuses in an overload must cost little.
+            scans = scope["path"] in _SCANS and scope["method"] == "POST"
+            with self._engine.entered() if scans else nullcontext():
+                await self._app(scope, body.receive, answer.pass_on)
         except Refusal as refusal:  # what no endpoint has caught
             await answer.refuse(refusal)
         except self._disconnect:
@@ -153,6 +159,8 @@ def _has_two_lengths(scope: Message) -> bool:
 
 def _route(scope: Message) -> str:
     """The endpoint's own path, never the caller's: labels of metrics must not grow."""
+    if scope["path"] in _SCANS:  # refused, perhaps, before it had a route
+        return str(scope["path"])
     route = scope.get("route")
     return str(getattr(route, "path", "unknown"))
 

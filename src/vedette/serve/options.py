@@ -93,6 +93,9 @@ class ServeOptions:
     """The first is the default; all are loaded at the start."""
     policies: tuple[str, ...] = ("default", "strict", "permissive", "children")
     """Presets and files that callers may name; the first is the default."""
+    calibrations: tuple[str, ...] = ()
+    """Files of ``vedette calibrate``, each for one of the models. Empty: the setting
+    ``calibration``, if there is one."""
     lists: tuple[str, ...] = ()
     """Files and folders of hash lists, asked before any model; docs/hash-lists.md."""
     queue: int = 64

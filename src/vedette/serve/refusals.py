@@ -112,8 +112,3 @@ def headers_of(error: VedetteError) -> dict[str, str]:
     if status_of(error.code) == 401:
         found["WWW-Authenticate"] = "Bearer"
     return found
-
-
-def is_known(code: str) -> bool:
-    """Whether a code may stand in an answer."""
-    return code in CODES

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vedette.hashlists.entries import Listed as Listed  # also a name of this module
 from vedette.policy import Policy
+from vedette.serve.hashing import policy_hash
 from vedette.types import Action, Item
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class Keys(Protocol):
 class Limiter(Protocol):
     """Rates per key, over all replicas of one database. Thread-safe."""
 
+    def limits(self, caller: Caller) -> bool:
+        """Whether the caller has a rate at all; answered at once."""
+        ...
+
     def admit(self, caller: Caller, images: int) -> float:
         """Count ``images`` for the caller: 0, or after how many seconds to try again."""
         ...
@@ -73,6 +78,11 @@ class Fetcher(Protocol):
 
 class Lists(Protocol):
     """Hash lists, asked before any model. Thread-safe."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to ask; answered at once."""
+        ...
 
     def check(self, item: Item, sha256: str) -> Listed | None:
         """The gravest hit of an item: quarantine before block before allow; None: in no list.
@@ -131,9 +141,13 @@ class Services:
     """None: this service takes no jobs."""
     closing: list[object] = field(default_factory=list)
     """Further objects with ``close()``, closed after the last request, in reverse order."""
+    _hashes: dict[int, str] = field(default_factory=dict, repr=False)
 
-    def policy_sha256(self, name: str) -> str:
-        """Hash over a policy's text, so that a stored decision says by which words it was made."""
-        from vedette.serve.hashing import policy_hash
-
-        return policy_hash(self.policies[name])
+    def policy_sha256(self, policy: Policy) -> str:
+        """Hash over what a policy decides by, so that a stored decision says by which words it was
+        made. Of the service's own policies it is worked out once."""
+        if not any(policy is one for one in self.policies.values()):
+            return policy_hash(policy)  # restricted to what a caller asked for
+        if id(policy) not in self._hashes:
+            self._hashes[id(policy)] = policy_hash(policy)
+        return self._hashes[id(policy)]

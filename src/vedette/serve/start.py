@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from vedette.calibrate import Calibration, read_calibration
 from vedette.errors import UsageError
+from vedette.extras import require
 from vedette.policy import Policy, load_policy
 from vedette.serve.app import create_app
 from vedette.serve.engine import Engine
@@ -17,6 +21,7 @@ from vedette.serve.logs import log_to_stderr
 from vedette.serve.options import ServeOptions, checked
 from vedette.serve.server import server_for
 from vedette.serve.services import Services
+from vedette.serve.sockets import SHARES, bound
 from vedette.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from vedette.models.base import Classifier
 
 _BACKLOG = 2048
+_SWITCH_S = 0.0005
+"""How long a thread may keep the others from Python: here they are many, each with little to do. At
+the usual 5 ms a thread of the model waits for its turn while a core is idle."""
 
 
 def policies_of(names: tuple[str, ...]) -> Mapping[str, Policy]:
@@ -40,6 +48,16 @@ def policies_of(names: tuple[str, ...]) -> Mapping[str, Policy]:
             raise UsageError(f"two policies are called {policy.name!r}", hint="rename one of them")
         found[policy.name] = policy
     return found
+
+
+def calibrations_of(settings: Settings, options: ServeOptions) -> list[Calibration]:
+    """The calibrations of the service, or else the one of the settings.
+
+    Raises:
+        UsageError: ``bad_calibration``: a file that is none.
+    """
+    given = options.calibrations or ((settings.calibration,) if settings.calibration else ())
+    return [read_calibration(Path(name), categories=True) for name in given]
 
 
 def build(
@@ -67,12 +85,13 @@ def build(
     checked(options)
     with ExitStack() as made:  # what was made is closed again where a later step fails
         policies = policies_of(options.policies)
+        curves = calibrations_of(settings, options)
         database = open_database(options.database)
         made.callback(database.dispose)
         audit = made.enter_context(closing(open_audit(database, options)))
         fetcher = made.enter_context(closing(UrlFetcher(options.fetch)))
         lists = made.enter_context(closing(HashLists(options.lists, within(settings, options))))
-        engine = Engine(models or options.models, within(settings, options), options.queue)
+        engine = Engine(models or options.models, within(settings, options), options.queue, curves)
         made.callback(engine.close)
         engine.warm()
         keys = made.enter_context(closing(KeyStore(database)))
@@ -109,8 +128,11 @@ def within(settings: Settings, options: ServeOptions) -> Settings:
     return dataclasses.replace(settings, limits=limits)
 
 
-def listen(options: ServeOptions) -> socket.socket:
-    """The socket that the service listens on; its workers share it.
+def listen(options: ServeOptions, workers: int = 1) -> socket.socket:
+    """The socket that the service listens on.
+
+    For several workers, on Linux, it only holds the address: each listens on one of its own
+    (:mod:`vedette.serve.sockets`).
 
     Raises:
         UsageError: the address cannot be used, e.g. another program has it.
@@ -119,7 +141,13 @@ def listen(options: ServeOptions) -> socket.socket:
         family, *_, address = socket.getaddrinfo(
             options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        # Without sharing at first: a port that another service shares is not ours to join.
+        alone = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        if workers == 1 or not SHARES:
+            return alone
+        with alone:
+            place = alone.getsockname()
+        return bound(family, place)
     except OSError as error:
         where = f"{options.host} port {options.port}"
         raise UsageError(f"cannot listen on {where}: {error.strerror}") from error
@@ -146,7 +174,17 @@ def serve(
     with listening:
         services = build(settings, options)
         server = server_for(create_app(services), options, services.engine)
-        asyncio.run(_until_the_end(server, listening, ready))
+        sys.setswitchinterval(_SWITCH_S)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_the_end(server, listening, ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, whose turns cost less; None: asyncio's own, where there is no uvloop."""
+    if sys.platform == "win32":
+        return None
+    uvloop: Any = require("uvloop", extra="serve")
+    return uvloop.new_event_loop  # type: ignore[no-any-return]
 
 
 async def _until_the_end(

@@ -1,4 +1,4 @@
-"""Several processes that serve one socket; one that dies is replaced."""
+"""Several processes that serve one address; one that dies is replaced."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from vedette.errors import VedetteError
 from vedette.serve.logs import log_to_stderr
 from vedette.serve.options import ServeOptions
+from vedette.serve.sockets import own
 from vedette.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def serve_with_workers(
         settings: of the pipeline.
         options: of the service; ``queue`` is that of each process.
         workers: how many.
-        listening: shared by all of them; closed at the end.
+        listening: of :func:`vedette.serve.start.listen`, for several; closed at the end.
         ready: called once all of them take requests.
 
     Raises:
@@ -139,7 +140,7 @@ def _work(
     # Ctrl-C reaches the whole group: until uvicorn's own handlers stand, the parent's word counts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        serve(settings, options, listening, ready.set)
+        serve(settings, options, own(listening), ready.set)
     except VedetteError as error:
         print(f"error: {error.message} [{error.code}] - {error.hint}", file=sys.stderr)
         raise SystemExit(_UNUSABLE) from error

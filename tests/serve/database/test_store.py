@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,16 @@ def test_a_server_that_was_away_is_found_again(server: Postgres) -> None:
 
 def test_no_connection_is_made_before_it_is_needed() -> None:
     engine_of(AWAY).dispose()
+
+
+def test_programs_that_make_the_same_file_at_once_do_not_refuse_each_other(tmp_path: Path) -> None:
+    for number in range(8):
+        place, together = str(tmp_path / f"{number}.sqlite"), threading.Barrier(6)
+
+        def opened(place: str = place, together: threading.Barrier = together) -> None:
+            together.wait()
+            open_database(place).dispose()
+
+        with ThreadPoolExecutor(6) as threads:
+            for one in [threads.submit(opened) for _ in range(6)]:
+                one.result()

@@ -8,6 +8,8 @@ instead of failing halfway.
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _WAIT_S = 30
 """How long SQLite waits for another program's transaction, in seconds."""
+_AGAIN_S = 0.01
 _CONNECT_S = 5
 """How long PostgreSQL may take to answer a connection, in seconds."""
 _SILENT_MS = 15_000
@@ -83,7 +86,7 @@ def engine_of(place: str) -> Engine:
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # we begin ourselves: the driver would begin too late
         connection.execute(f"PRAGMA busy_timeout = {_WAIT_S * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
+        _to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a loss of power
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")  # what is erased leaves no bytes behind
@@ -95,6 +98,24 @@ def engine_of(place: str) -> Engine:
     sa.event.listen(engine, "connect", connected)
     sa.event.listen(engine, "begin", begun)
     return engine  # type: ignore[no-any-return]
+
+
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """Let readers not wait for a writer.
+
+    Of two programs that switch a new file at once SQLite refuses one without waiting, whatever the
+    timeout is.
+    """
+    until = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 @contextmanager

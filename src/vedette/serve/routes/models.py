@@ -10,11 +10,11 @@ from vedette.extras import require
 from vedette.models.base import ModelCard
 from vedette.models.registry import entries
 from vedette.policy import Policy, RegionRule, Rule
+from vedette.policy_toml import policy_toml
 from vedette.serve.context import Asked, for_scope
 from vedette.serve.described import errors
 from vedette.serve.hashing import policy_hash
 from vedette.serve.openai_form import COUNTED
-from vedette.serve.policy_text import policy_text
 from vedette.serve.refusals import Refusal
 from vedette.serve.services import Scope, Services
 from vedette.taxonomy import Category
@@ -34,8 +34,10 @@ def router(services: Services) -> APIRouter:
 
     async def models(request: Request, asked: Asked) -> Any:
         """List the models that requests may name; the first is the default."""
-        cards = services.engine.models.items()
-        return json_response(_list([model_dict(name, card) for name, card in cards]))
+        cards, calibrated = services.engine.models.items(), services.engine.calibrated
+        return json_response(
+            _list([model_dict(name, card, calibrated[name]) for name, card in cards])
+        )
 
     async def model(request: Request, asked: Asked) -> Any:
         """Describe one model."""
@@ -43,7 +45,7 @@ def router(services: Services) -> APIRouter:
         cards = services.engine.models
         if name not in cards:
             raise _nothing("model", name, list(cards))
-        return json_response(model_dict(name, cards[name]))
+        return json_response(model_dict(name, cards[name], services.engine.calibrated[name]))
 
     async def policies(request: Request, asked: Asked) -> Any:
         """List the policies that requests may name; the first is the default."""
@@ -75,8 +77,14 @@ def router(services: Services) -> APIRouter:
     return made  # type: ignore[no-any-return]
 
 
-def model_dict(name: str, card: ModelCard) -> dict[str, Any]:
-    """A model as OpenAI's clients read one, with the facts of its card."""
+def model_dict(name: str, card: ModelCard, calibrated: str | None) -> dict[str, Any]:
+    """A model as OpenAI's clients read one, with the facts of its card.
+
+    Args:
+        name: that callers use.
+        card: of the model.
+        calibrated: name of the calibration that its scores state; None: they are not calibrated.
+    """
     covered = card.covered
     return {
         "id": name,
@@ -95,7 +103,7 @@ def model_dict(name: str, card: ModelCard) -> dict[str, Any]:
         "source": card.source,
         "sha256": card.sha256,
         "precisions": list(card.precisions),
-        "calibrated": card.calibrated,
+        "calibrated": calibrated,
         "measured": card.measured,
     }
 
@@ -116,14 +124,14 @@ def policy_dict(name: str, policy: Policy, sha256: str) -> dict[str, Any]:
             label: {"category": region.category.value, **_rule(region.rule)}
             for label, region in policy.regions.items()
         },
-        "text": policy_text(policy),
+        "text": policy_toml(policy),
         "sha256": sha256,
     }
 
 
 def _policies(services: Services) -> list[dict[str, Any]]:
     return [
-        policy_dict(name, policy, services.policy_sha256(name))
+        policy_dict(name, policy, services.policy_sha256(policy))
         for name, policy in services.policies.items()
     ]
 
@@ -173,7 +181,7 @@ def _listed(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _a_model() -> dict[str, Any]:
-    return _object(model_dict("nudenet", entries()["nudenet"].card), "sha256", "calibrated")
+    return _object(model_dict("nudenet", entries()["nudenet"].card, None), "sha256", "calibrated")
 
 
 def _a_policy() -> dict[str, Any]:

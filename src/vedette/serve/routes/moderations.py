@@ -55,7 +55,6 @@ def router(services: Services) -> APIRouter:
 
     async def moderations(request: Request, asked: Asked) -> Any:
         """Moderate images as OpenAI's API does; text is answered as not scanned, and flagged."""
-        services.engine.check_room(1)  # before the body is read
         try:
             async with asyncio.timeout(asked.seconds):
                 body = await read_json(request, moderation_request())

@@ -85,7 +85,6 @@ def router(services: Services) -> APIRouter:
         return json_response(told)
 
     async def answer(request: Request, asked: Asked, image_bytes: int) -> Any:
-        services.engine.check_room(1)  # before the body is read
         wanted = await _in_time(asked, read_wanted(request, services, image_bytes))
         judged = await while_there(request, _judged(request, services, asked, wanted))
         if sum(one.record.frames for one in judged) > _MANY_FRAMES:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
-from vedette.policy import parse_policy
+from vedette.policy import Policy, Rule, parse_policy
+from vedette.policy_toml import policy_toml
 from vedette.taxonomy import Category
-from vedette.text import printable
 from vedette.train.calibration.thresholds import Chosen
 
 Act = Literal["review", "block"]
@@ -37,28 +37,16 @@ def policy_text(
     Raises:
         PolicyError: there is no threshold.
     """
-    rules = []
+    rules, remarks = {}, {}
     for category in Category:
         if category in thresholds:
             chosen = thresholds[category]
-            said = "" if chosen.kept else "NOT PROMISED. "
-            rules.append(f"# {said}{_line(chosen.promised)}")
-            rules.append(f'"{category}" = {{ {action} = {chosen.value!r} }}')
-    body = "\n".join(rules)
-    version = hashlib.sha256(body.encode()).hexdigest()[:8]
+            at = chosen.value
+            rules[category] = Rule(at, None) if action == "review" else Rule(None, at)
+            remarks[category] = f"{'' if chosen.kept else 'NOT PROMISED. '}{chosen.promised}"
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "calibrated"
-    head = [
-        *(f"# {_line(note)}" for note in notes),
-        f'name = "{slug}"',
-        f'version = "{version}"',
-        'on_failure = "review"',
-        *([] if calibrated is None else [f"calibrated = {json.dumps(calibrated)}"]),
-    ]
-    text = "\n".join([*head, "", "[categories]", body]) + "\n"
+    draft = Policy(slug, "0", rules, calibrated=calibrated)
+    version = hashlib.sha256(policy_toml(draft).encode()).hexdigest()[:8]
+    text = policy_toml(replace(draft, version=version), notes=notes, remarks=remarks)
     parse_policy(text, f"policy {slug}")
     return text
-
-
-def _line(text: str) -> str:
-    """One line that no control character ends early."""
-    return " ".join(printable(text).split())

@@ -1,22 +1,34 @@
-"""A policy as the TOML text that makes it again: what a service decides by, to be read and kept."""
+"""A policy as the TOML text that makes it again: to be read, kept and changed by people."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from vedette.policy import Policy, Rule
+from vedette.taxonomy import Category
+from vedette.text import printable
 
 
-def policy_text(policy: Policy) -> str:
-    """TOML that :func:`vedette.policy.parse_policy` reads back as the same policy."""
-    return "\n".join(_lines(policy)) + "\n"
+def policy_toml(
+    policy: Policy, *, notes: Sequence[str] = (), remarks: Mapping[Category, str] | None = None
+) -> str:
+    """TOML that :func:`vedette.policy.parse_policy` reads back as the same policy.
+
+    Args:
+        policy: to be written.
+        notes: comments at the file's head.
+        remarks: a comment above a category's rule.
+    """
+    return "\n".join(_lines(policy, notes, remarks or {})) + "\n"
 
 
-def _lines(policy: Policy) -> Iterator[str]:
+def _lines(policy: Policy, notes: Sequence[str], remarks: Mapping[Category, str]) -> Iterator[str]:
+    yield from map(_comment, notes)
     yield f"name = {_quoted(policy.name)}"
     yield f"version = {_quoted(policy.version)}"
-    yield f"description = {_quoted(policy.description)}"
+    if policy.description:
+        yield f"description = {_quoted(policy.description)}"
     yield f"on_failure = {_quoted(policy.on_failure)}"
     yield f"on_uncovered = {_quoted(policy.on_uncovered)}"
     if policy.calibrated is not None:
@@ -24,6 +36,8 @@ def _lines(policy: Policy) -> Iterator[str]:
     if policy.categories:
         yield "\n[categories]"
         for category, rule in policy.categories.items():
+            if category in remarks:
+                yield _comment(remarks[category])
             yield f"{_quoted(category)} = {{ {', '.join(_rule(rule))} }}"
     if policy.regions:
         yield "\n[regions]"
@@ -39,6 +53,11 @@ def _rule(rule: Rule) -> Iterator[str]:
         yield f"block = {rule.block!r}"
     if rule.reason is not None:
         yield f"reason = {_quoted(rule.reason)}"
+
+
+def _comment(text: str) -> str:
+    """One line that no control character ends early."""
+    return f"# {' '.join(printable(text).split())}"
 
 
 def _quoted(text: str) -> str:
