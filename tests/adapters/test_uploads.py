@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-import types
 from collections.abc import Iterator
 from typing import Any
 
+import django
 import pytest
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -143,55 +146,72 @@ def test_a_dependency_of_fastapi(scanner: Scanner) -> None:
     assert answer.json()["detail"] == "This picture is not accepted."
 
 
-@pytest.fixture
-def django_error(monkeypatch: pytest.MonkeyPatch) -> type[Exception]:
-    """Django's own ValidationError where it is installed, else one with its signature."""
-    try:
-        from django.core.exceptions import (  # type: ignore[import-not-found]
-            ValidationError,
-        )
-    except ModuleNotFoundError:
-
-        class ValidationError(Exception):  # type: ignore[no-redef]
-            def __init__(self, message: str, code: str | None = None, params: Any = None) -> None:
-                super().__init__(message, code, params)
-                self.message, self.code = message, code
-
-        module: Any = types.ModuleType("django.core.exceptions")
-        module.ValidationError = ValidationError
-        monkeypatch.setitem(sys.modules, "django", types.ModuleType("django"))
-        monkeypatch.setitem(sys.modules, "django.core", types.ModuleType("django.core"))
-        monkeypatch.setitem(sys.modules, "django.core.exceptions", module)
-    found: type[Exception] = ValidationError
-    return found
+@pytest.fixture(scope="module")
+def django_forms() -> Any:
+    """Django's forms, with no more settings than they need."""
+    if not settings.configured:
+        settings.configure(USE_I18N=False)
+        django.setup()
+    return forms
 
 
-class DjangoFile(io.BytesIO):
-    """What the validator uses of a Django File."""
+def codes(form: Any) -> list[str]:
+    """Why a form is not valid; its field is ``picture``."""
+    assert form.is_valid() == (not form.errors)
+    return [error.code for error in form.errors.as_data().get("picture", ())]
 
-    name = "p.png"
 
+def test_a_form_of_django_takes_what_is_accepted_and_names_what_is_not(
+    scanner: Scanner, django_forms: Any
+) -> None:
+    class Avatar(django_forms.Form):  # type: ignore[misc]
+        picture = django_forms.FileField(validators=[DjangoValidator(scanner, most_bytes=10_000)])
 
-def test_djangos_validator(scanner: Scanner, django_error: Any) -> None:
-    validate = DjangoValidator(scanner, most_bytes=10_000)
-    good = DjangoFile(PNG)
-    good.read()
+    def sent(data: bytes) -> Any:
+        return Avatar(files={"picture": SimpleUploadedFile("p.png", data, "image/png")})
 
-    validate(good)
+    good = sent(PNG)
 
-    assert good.read() == PNG
+    assert codes(good) == []
+    assert good.cleaned_data["picture"].read() == PNG
     for data, code in (
         (RED, "image_refused"),
         (b"no picture", "image_unreadable"),
         (b"x" * 10_001, "image_too_large"),
     ):
-        with pytest.raises(django_error) as caught:
-            validate(DjangoFile(data))
-        assert caught.value.code == code
-    with Client("http://127.0.0.1:1", options=NOWHERE) as client:
-        with pytest.raises(django_error) as caught:
-            DjangoValidator(client)(good)
-        assert caught.value.code == "image_unchecked"
+        form = sent(data)
+        assert codes(form) == [code]
+        assert "Sexual" not in str(form.errors)
+
+
+def test_a_field_of_djangos_models_takes_a_function_of_it(
+    scanner: Scanner, django_forms: Any
+) -> None:
+    from django.core.exceptions import ValidationError
+    from django.db.models import FileField
+
+    check = DjangoValidator(scanner)
+
+    def validate_picture(upload: Any) -> None:
+        check(upload)
+
+    field = FileField(validators=[validate_picture])
+
+    field.run_validators(SimpleUploadedFile("p.png", PNG))
+    with pytest.raises(ValidationError) as caught:
+        field.run_validators(SimpleUploadedFile("p.png", RED))
+    assert [error.code for error in caught.value.error_list] == ["image_refused"]
+
+
+def test_a_service_that_does_not_answer_accepts_nothing_in_django(django_forms: Any) -> None:
+    from django.core.exceptions import ValidationError
+
+    with (
+        Client("http://127.0.0.1:1", options=NOWHERE) as client,
+        pytest.raises(ValidationError) as caught,
+    ):
+        DjangoValidator(client)(SimpleUploadedFile("p.png", PNG))
+    assert caught.value.code == "image_unchecked"
 
 
 def test_a_framework_that_is_missing_is_named(

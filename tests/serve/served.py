@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ def served(services: Services | None = None, **replaced: object) -> Iterator[Ser
         replaced: fields of the default Services.
     """
     from vedette.serve.app import create_app
-    from vedette.serve.server import server_for
+    from vedette.serve.server import run_on_loop, server_for
 
     made = services or services_of(**replaced)  # type: ignore[arg-type]
     listening = socket.create_server(("127.0.0.1", 0))
@@ -45,7 +44,7 @@ def served(services: Services | None = None, **replaced: object) -> Iterator[Ser
 
     def run() -> None:
         try:
-            asyncio.run(server.serve(sockets=[listening]))
+            run_on_loop(server.serve(sockets=[listening]))
         except BaseException as error:  # noqa: BLE001 - told in the test's own thread
             ended.append(error)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.classifiers import Habit
 from tests.pictures import drawn, encoded
+from tests.trained_folders import head_folder, mlp
 from vedette.calibrate import Calibration, Calibrator, sigmoid
 from vedette.errors import UnknownNameError, UsageError
 from vedette.models.registry import entries
@@ -116,6 +118,18 @@ def test_each_model_has_its_own_calibration_and_none_is_left_over() -> None:
         with pytest.raises(UsageError, match=told) as caught:
             Engine(["dummy"], Settings(), 8, wrong)
         assert caught.value.code == "bad_calibration"
+
+
+def test_a_folder_goes_by_its_cards_id_and_not_by_where_it_lies(tmp_path: Path) -> None:
+    ours = head_folder(tmp_path / "a" / "ours", "dummy", mlp(48))
+    same = head_folder(tmp_path / "b" / "ours", "dummy", mlp(48, seed=1))
+
+    engine = Engine(["dummy", str(ours), "dummy"], Settings(), 8)
+    engine.close()
+
+    assert list(engine.models) == ["dummy", "ours"]
+    with pytest.raises(UsageError, match="two models are called 'ours'"):
+        Engine([str(ours), str(same)], Settings(), 8)
 
 
 def test_warming_runs_the_model() -> None:

@@ -15,8 +15,10 @@ import pytest
 from tests.pictures import drawn, encoded
 from tests.serve.doubles import SCAN_KEY
 from tests.serve.served import Served, served
+from vedette.serve.body import Body, Held, Message
 from vedette.serve.logs import JsonLines
 from vedette.serve.options import RequestLimits, ServeOptions
+from vedette.serve.refusals import Refusal
 
 PNG = encoded(drawn(1))
 LIMITS = RequestLimits(
@@ -140,6 +142,36 @@ def test_a_body_that_grows_too_large_is_cut_off_while_it_arrives(service: Served
 
     assert code_of(answer) == (413, "too_large")
     assert b"connection: close" in answer.lower()
+
+
+CHUNKED = (b"transfer-encoding", b"chunked")
+
+
+def test_a_byte_of_json_holds_three() -> None:
+    limits, held = RequestLimits(), Held(1000)
+    pieces = iter([b"x" * 300, b"x" * 40])
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": next(pieces), "more_body": True}
+
+    def body(kind: bytes) -> Body:
+        scope = {"path": "/v1/scan", "headers": [(b"content-type", kind), CHUNKED]}
+        return Body(scope, receive, limits, held, time.monotonic())
+
+    json_body = body(b"application/json; charset=utf-8")
+    asyncio.run(json_body.receive())
+    assert held.bytes == 900
+    json_body.count(50)  # fetched for it: bytes as they are
+    assert held.bytes == 950
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(json_body.receive())
+    assert refused.value.code == "overloaded"
+    json_body.release()
+    assert held.bytes == 0
+
+    pieces = iter([b"x" * 300])
+    asyncio.run(body(b"image/png").receive())
+    assert held.bytes == 300
 
 
 def test_bodies_of_all_requests_together_are_bounded(service: Served) -> None:

@@ -16,6 +16,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _UPLOADS = "/v1/jobs"
 _VIDEO = "/v1/scan/video"
+_JSON_WEIGHT = 3
+"""What a byte of JSON holds in memory: itself, the text read from it, and the image in that."""
 _DROP_SECONDS = 1.0
 _SMALL_BYTES = 2**20
 _DROP_BYTES = 64 * 2**20
@@ -50,8 +52,9 @@ class Body:
         self._most = _most(scope, limits)
         to_disk = _is_upload(scope)
         self._held = None if to_disk else held
+        self._weight = _JSON_WEIGHT if _is_json(scope) else 1
         self._until = started + (limits.upload_seconds if to_disk else limits.body_seconds)
-        self._bytes = 0
+        self._bytes = self._holds = 0
         self._dropping = False
         self._declared = _declared(scope)
         self.whole = self._declared == 0
@@ -79,7 +82,7 @@ class Body:
             raise Refusal("the body came too slowly", code="slow_body") from error
         if message["type"] == "http.request":
             self.whole = not message.get("more_body", False)
-            self.count(len(message.get("body", b"")))
+            self.count(len(message.get("body", b"")), self._weight)
         else:
             self.whole = True
         return message
@@ -102,12 +105,16 @@ class Body:
     def release(self) -> None:
         """The request has ended: its body is held no longer, and nothing counts for it any more."""
         if self._held is not None:
-            self._held.bytes -= self._bytes
+            self._held.bytes -= self._holds
         self._held = None  # nobody would give back what is counted from now on
         self._bytes = 0
 
-    def count(self, count: int) -> None:
+    def count(self, count: int, weight: int = 1) -> None:
         """Count further bytes as the request's: what is fetched for it, for one.
+
+        Args:
+            count: of bytes.
+            weight: how many bytes of memory each of them holds.
 
         Raises:
             Refusal: ``too_large``, ``overloaded``.
@@ -115,7 +122,8 @@ class Body:
         self._bytes += count
         over = self._bytes > self._most
         if self._held is not None:
-            self._held.bytes += count
+            self._held.bytes += count * weight
+            self._holds += count * weight
             if not over:
                 self._held.check()
         if over:

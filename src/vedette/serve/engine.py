@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from vedette.backends.base import cores
 from vedette.calibrate import Calibration
@@ -81,15 +82,15 @@ class Engine:
     """Scans items of many requests at once; thread-safe.
 
     Args:
-        models: names, or Classifiers that go by their card's id; the first is the default. Loaded
-            here.
+        models: names, or folders and Classifiers that go by their card's id; the first is the
+            default. Loaded here.
         settings: limits and options of the pipeline; hardened decoding is the caller's to set.
         bound: images admitted and not yet answered, at most.
         calibrations: of ``vedette calibrate``, each for one of the models.
 
     Raises:
-        VedetteError: a model cannot be loaded; ``bad_calibration``: one that is for none of them,
-            or two for the same.
+        VedetteError: a model cannot be loaded, or two have one name; ``bad_calibration``: one that
+            is for none of them, or two for the same.
     """
 
     def __init__(
@@ -115,11 +116,19 @@ class Engine:
         self._draining = False
         self._closed = False
         try:
-            for model in models:
-                name = model if isinstance(model, str) else model.card.id
-                if name in self._scanners:
+            for place, model in enumerate(models):
+                if model in models[:place]:
                     continue
                 loaded = classifier(model, settings)
+                # A folder goes by its card: where it lies is not for callers to know.
+                named = isinstance(model, str) and not Path(model).is_dir()
+                name = str(model) if named else loaded.card.id
+                if name in self._scanners:
+                    raise UsageError(
+                        f"two models are called {name!r}",
+                        hint="callers choose by that name: serve one of them, or train it anew as "
+                        "a folder of another name",
+                    )
                 mine = [one for one in calibrations if one.model == loaded.card.model]
                 if len(mine) > 1:
                     raise _bad(f"{len(mine)} calibrations are for {name}", "give one of them")
@@ -285,7 +294,11 @@ class Engine:
         return self._scanners[name]
 
     def _admitted(self) -> None:
-        """The request that was let in first is at the door no more; called under the lock."""
+        """The request that was let in first is at the door no more; called under the lock.
+
+        Whose images were admitted is not asked. A job's, which came by no door, end the moment of
+        another request, which is counted again when its own images wait.
+        """
         if self._entering:
             del self._entering[next(iter(self._entering))]
 

@@ -6,7 +6,9 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import time
+from collections.abc import Coroutine
 from functools import cache
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,19 @@ def server_for(app: FastAPI, options: ServeOptions, engine: Engine) -> Server:
         ssl_keyfile=options.tls_key,
     )
     return _draining()(config, engine, options.drain_seconds)  # type: ignore[no-any-return]
+
+
+def run_on_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run the service to its end, on uvloop: its turns cost less than those of asyncio's own loop.
+
+    Raises:
+        MissingExtraError: uvloop is not installed, on a system that it is made for.
+    """
+    factory = None
+    if sys.platform != "win32":
+        factory = require("uvloop", extra="serve").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
 
 
 def _guarded(limits: RequestLimits) -> type[Any]:

@@ -9,17 +9,16 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vedette.calibrate import Calibration, read_calibration
 from vedette.errors import UsageError
-from vedette.extras import require
 from vedette.policy import Policy, load_policy
 from vedette.serve.app import create_app
 from vedette.serve.engine import Engine
 from vedette.serve.logs import log_to_stderr
 from vedette.serve.options import ServeOptions, checked
-from vedette.serve.server import server_for
+from vedette.serve.server import run_on_loop, server_for
 from vedette.serve.services import Services
 from vedette.serve.sockets import SHARES, bound
 from vedette.settings import Settings
@@ -175,16 +174,7 @@ def serve(
         services = build(settings, options)
         server = server_for(create_app(services), options, services.engine)
         sys.setswitchinterval(_SWITCH_S)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_the_end(server, listening, ready))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, whose turns cost less; None: asyncio's own, where there is no uvloop."""
-    if sys.platform == "win32":
-        return None
-    uvloop: Any = require("uvloop", extra="serve")
-    return uvloop.new_event_loop  # type: ignore[no-any-return]
+        run_on_loop(_until_the_end(server, listening, ready))
 
 
 async def _until_the_end(

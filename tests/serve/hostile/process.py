@@ -6,7 +6,6 @@ resolved by the table below, and the one public address of that table is on loop
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from functools import partial
@@ -20,7 +19,7 @@ from vedette.serve.database.store import open_database
 from vedette.serve.keys import KeyStore
 from vedette.serve.logs import log_to_stderr
 from vedette.serve.options import FetchOptions, RequestLimits, ServeOptions
-from vedette.serve.server import server_for
+from vedette.serve.server import run_on_loop, server_for
 from vedette.serve.services import Scope
 from vedette.serve.start import build, listen
 from vedette.settings import Limits, ScanOptions, Settings
@@ -109,7 +108,7 @@ def main(*ports: int) -> None:
     listening = listen(options)
     server = server_for(create_app(services), options, services.engine)
     print(json.dumps({"port": listening.getsockname()[1], "key": key}), flush=True)
-    asyncio.run(server.serve(sockets=[listening]))
+    run_on_loop(server.serve(sockets=[listening]))
     listening.close()
 
 
