@@ -21,6 +21,7 @@ from tests.pictures import drawn, encoded
 from tests.trained_folders import head_folder, mlp
 from vedette.calibrate import Calibration, Calibrator, sigmoid
 from vedette.errors import UnknownNameError, UsageError
+from vedette.models.base import Prepared
 from vedette.models.registry import entries
 from vedette.pipeline import Scanner
 from vedette.policy import load_policy
@@ -130,6 +131,24 @@ def test_a_folder_goes_by_its_cards_id_and_not_by_where_it_lies(tmp_path: Path) 
     assert list(engine.models) == ["dummy", "ours"]
     with pytest.raises(UsageError, match="two models are called 'ours'"):
         Engine([str(ours), str(same)], Settings(), 8)
+
+
+def test_warming_runs_each_shape_of_a_model() -> None:
+    shapes: set[tuple[int, ...]] = set()
+
+    class Shaped(Habit):
+        def prepare(self, image: Image) -> Prepared:
+            tall = image.height > image.width
+            pixels = image.pixels[: 32 if tall else 16, :16].copy()
+            return replace(super().prepare(image), pixels=pixels)
+
+    model = Shaped(lambda batch: shapes.update(one.pixels.shape for one in batch))
+    engine = Engine([model], Settings(), 8)
+
+    engine.warm()
+
+    engine.close()
+    assert shapes == {(16, 16, 3), (32, 16, 3)}
 
 
 def test_warming_runs_the_model() -> None:

@@ -31,10 +31,22 @@ from vedette.types import Item, Record
 
 _EVERYTHING = Policy("serve", "1", {category: Rule(None, 1.0) for category in Category})
 """Records are decided again under the caller's own policy: scores do not depend on one."""
+_LONG = 64
+_SHORT = (64, 48, 43, 36, 28)
+_SIZES = tuple(dict.fromkeys((w, h) for s in _SHORT for w, h in ((_LONG, s), (s, _LONG))))
+"""px. Pictures as they are usually shaped: 1:1, 4:3, 3:2, 16:9, and a telephone's 20:9."""
 _ENTERING_S = 0.5
 """How long a place is kept for a request that was let in: a slow body must not hold one."""
 _LEAST_RETRY_S = 1.0
 _MOST_RETRY_S = 60.0
+
+
+def _blank(size: tuple[int, int]) -> Item:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "grey").save(buffer, "PNG")
+    return Item("warm", buffer.getvalue())
 
 
 def _bad(told: str, hint: str) -> UsageError:
@@ -166,15 +178,18 @@ class Engine:
         return self._draining
 
     def warm(self) -> None:
-        """Run every model and every decoder once, so that no caller waits for their start."""
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.new("RGB", (64, 64), "grey").save(buffer, "PNG")
-        item = Item("warm", buffer.getvalue())
+        """Run every decoder, and every model on each of its input shapes, so that no caller waits
+        for their start: networks of fixed shapes are compiled when a picture first needs them."""
         for scanner in self._scanners.values():
-            for future in [scanner.submit(item) for _ in range(2 * cores())]:
-                future.result()
+            seen: set[tuple[int, ...]] = set()
+            for size in _SIZES:
+                item = _blank(size)
+                (image,) = scanner.decoder.frames(item)
+                shape = scanner.model.prepare(image).shape
+                if shape not in seen:
+                    seen.add(shape)
+                    for future in [scanner.submit(item) for _ in range(2 * cores())]:
+                        future.result()
 
     @contextmanager
     def entered(self) -> Iterator[None]:
