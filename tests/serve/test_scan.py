@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -398,6 +399,27 @@ def test_overload_is_answered_and_everybody_ends() -> None:
             assert int(answer.headers["retry-after"]) >= 1
     assert after.status_code == 200
     assert engine.load.waiting == 0
+
+
+def test_a_full_service_refuses_before_it_reads_a_body(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(["dummy"], Settings(), 2)
+    head = (
+        "POST /v1/scan HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\n"
+        "Content-Length: 2000000\r\n\r\n"
+    )
+    with served(services_of(OPTIONS, engine=engine)) as running, caplog.at_level("INFO"):
+        with engine.room(2), socket.create_connection(("127.0.0.1", running.port), 30) as line:
+            line.sendall(head.encode())  # nothing of the body, and no key
+            answer = line.recv(65536)
+        after = httpx.post(
+            f"{running.url}/v1/scan", content=PNG, headers={**HEADERS, "content-type": "image/png"}
+        )
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after" in answer.lower()
+    assert after.status_code == 200
+    told = [getattr(record, "told", {}) for record in caplog.records]
+    assert [one["route"] for one in told if one.get("status") == 503] == ["/v1/scan"]
 
 
 def test_a_request_past_its_time_is_told_so() -> None:
