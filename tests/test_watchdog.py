@@ -100,6 +100,22 @@ def test_the_thread_ends_with_the_last_and_comes_again_with_the_next(watchdog: W
         assert late.wait(20)
 
 
+def test_a_thread_that_cannot_be_started_is_not_taken_for_one(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_room)
+        with pytest.raises(RuntimeError), watchdog.at_most(LONG, lambda: None):
+            raise AssertionError("nobody watches")
+
+    late = threading.Event()
+    with watchdog.at_most(0.05, late.set):
+        assert late.wait(20)
+
+
 def test_closed_it_still_watches_who_is_not_done(watchdog: Watchdog) -> None:
     late = threading.Event()
     with watchdog.at_most(0.2, late.set):

@@ -43,17 +43,15 @@ class Watchdog:
         bound = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
         watch = Watch(time.monotonic() + bound, give_up)
         with self._change:
-            self._watched.add(watch)
             if self._thread is None:
-                self._next = watch.deadline
-                self._thread = threading.Thread(
-                    target=self._look, name="vedette-watchdog", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._look, name="vedette-watchdog", daemon=True)
+                thread.start()  # where there is no room for one, nobody may take it for running
+                self._thread, self._next = thread, watch.deadline
             elif watch.deadline < self._next:
                 # Rare: usually all have the same time, and the first to begin is the first due.
                 self._next = watch.deadline
                 self._change.notify()
+            self._watched.add(watch)
         try:
             yield watch
         finally:

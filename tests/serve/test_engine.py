@@ -121,6 +121,19 @@ def test_each_model_has_its_own_calibration_and_none_is_left_over() -> None:
         assert caught.value.code == "bad_calibration"
 
 
+def test_a_folder_beside_the_service_renames_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nudenet").mkdir()
+
+    engine = Engine(["nudenet"], Settings(), 8)
+    engine.close()
+
+    assert list(engine.models) == ["nudenet"]
+    assert engine.models["nudenet"].id != "nudenet"
+
+
 def test_a_folder_goes_by_its_cards_id_and_not_by_where_it_lies(tmp_path: Path) -> None:
     ours = head_folder(tmp_path / "a" / "ours", "dummy", mlp(48))
     same = head_folder(tmp_path / "b" / "ours", "dummy", mlp(48, seed=1))

@@ -21,6 +21,7 @@ from vedette.backends.base import cores
 from vedette.calibrate import Calibration
 from vedette.errors import UnknownNameError, UsageError
 from vedette.models.base import Classifier, ModelCard
+from vedette.models.registry import entries
 from vedette.pipeline import Scanner, classifier
 from vedette.policy import Policy, Rule
 from vedette.serve.pace import Pace
@@ -39,6 +40,13 @@ _ENTERING_S = 0.5
 """How long a place is kept for a request that was let in: a slow body must not hold one."""
 _LEAST_RETRY_S = 1.0
 _MOST_RETRY_S = 60.0
+
+
+def _name_of(model: str | Classifier, card: ModelCard) -> str:
+    """A folder goes by its card: where it lies is not for callers to know."""
+    if isinstance(model, str) and (model in entries() or not Path(model).is_dir()):
+        return model
+    return card.id
 
 
 def _blank(size: tuple[int, int]) -> Item:
@@ -132,9 +140,7 @@ class Engine:
                 if model in models[:place]:
                     continue
                 loaded = classifier(model, settings)
-                # A folder goes by its card: where it lies is not for callers to know.
-                named = isinstance(model, str) and not Path(model).is_dir()
-                name = str(model) if named else loaded.card.id
+                name = _name_of(model, loaded.card)
                 if name in self._scanners:
                     raise UsageError(
                         f"two models are called {name!r}",
